@@ -1,0 +1,1 @@
+"""The command `facemask-batch`: one file a command; parses, calls, prints."""

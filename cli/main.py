@@ -1,0 +1,78 @@
+"""The entry point: a group whose commands are imported only when they are used.
+
+`facemask-batch --help` must answer at once, so importing this module imports click and nothing heavier;
+each command's module may import what it likes inside its function.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from pipeline.errors import FacemaskBatchError
+
+# command -> (module, attribute, one-line help); the help stands here so that --help imports no command.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "run": ("cli.run", "run", "Audit recordings and image folders."),
+    "inspect": ("cli.inspect", "inspect", "Show what the probe knows about recordings."),
+}
+
+EXIT_RUN_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a command's module when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry[2]) for name, entry in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(package_name="facemask-batch")
+def group() -> None:
+    """Audit recorded video and image folders for mask compliance."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors are printed as cause, empty line, remedy, and end with exit code 1."""
+    debug = os.environ.get("FACEMASK_BATCH_DEBUG") == "1"
+    try:
+        outcome: Any = group.main(args=arguments, standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Interrupted. The same command goes on where this one stopped.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FacemaskBatchError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        if error.remedy:
+            click.echo(f"\n{error.remedy}", err=True)
+        sys.exit(EXIT_RUN_FAILED)
+    sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The audit: recordings in, rows out. `pipeline.audit(inputs, out, settings)` is the whole of it."""
