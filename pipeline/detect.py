@@ -1,0 +1,249 @@
+"""Frames -> face boxes with scores, in pixels of the source frame.
+
+One interface, two detectors: our own TFLite network, and OpenCV's YuNet for those who have its file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ModelError
+from pipeline.frames import Picture, RgbImage
+from pipeline.inference import DETECTOR_TASK, ModelCard, TfliteModel, load_card, resolve_model
+
+# What lies outside the frame in the network's input; the same in training.
+PADDING_GREY = 114
+# log(width / stride) beyond this is no face but noise; exp() of it must not overflow.
+_MAX_LOG_SIZE = 8.0
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Faces of one frame, best first.
+
+    Attributes:
+        boxes_xyxy: (N, 4) float32, pixels of the source frame, clipped to it.
+        scores: (N,) float32, 0 to 1.
+    """
+
+    boxes_xyxy: FloatArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        if self.boxes_xyxy.ndim != 2 or self.boxes_xyxy.shape[1] != 4:
+            raise ValueError(f"boxes_xyxy must have the shape (N, 4), not {self.boxes_xyxy.shape}")
+        if self.scores.shape != (len(self.boxes_xyxy),):
+            raise ValueError(f"scores must have the shape ({len(self.boxes_xyxy)},), not {self.scores.shape}")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def face_px(self) -> FloatArray:
+        """(N,) float32: the longer side of each box."""
+        sizes_wh = self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]
+        return np.asarray(sizes_wh.max(axis=1, initial=0.0), dtype=np.float32)
+
+
+class FaceDetector(Protocol):
+    """Finds faces in a picture."""
+
+    @property
+    def model_sha256(self) -> str: ...
+
+    def detect(self, picture: Picture) -> Detections: ...
+
+
+def open_detector(
+    name_or_path: str,
+    *,
+    detect_size: int | None = None,
+    min_score: float | None = None,
+    min_face_px: int = 0,
+    num_threads: int = 1,
+) -> FaceDetector:
+    """The detector that a name or a file stands for: `.onnx` is YuNet, everything else a model of our own.
+
+    Args:
+        name_or_path: a bundled model's name, or a path.
+        detect_size: longer side of the network's input; None for the detector's own default.
+        min_score: least score of a face; None for the detector's own default.
+        min_face_px: faces whose longer side is below this are left out.
+        num_threads: of the interpreter.
+
+    Raises:
+        ModelError: there is no such model, or it is not a face detector.
+    """
+    if name_or_path.endswith(".onnx"):
+        return YunetFaceDetector(Path(name_or_path), detect_size, min_score, min_face_px)
+    card = load_card(resolve_model(name_or_path, DETECTOR_TASK), DETECTOR_TASK)
+    return TfliteFaceDetector(card, detect_size, min_score, min_face_px, num_threads)
+
+
+def fit_within(size_wh: tuple[int, int], longer_side: int) -> tuple[int, int]:
+    """`size_wh` reduced so that its longer side is at most `longer_side`; never enlarged, never empty."""
+    scale = min(1.0, longer_side / max(size_wh))
+    return max(1, round(size_wh[0] * scale)), max(1, round(size_wh[1] * scale))
+
+
+def letterbox(picture: Picture, longer_side: int, multiple: int) -> tuple[RgbImage, tuple[float, float]]:
+    """The picture reduced to `longer_side` at the top left of a canvas whose sides are multiples of `multiple`.
+
+    Returns:
+        The canvas, (height, width, 3) uint8 RGB, and the factors (x, y) from its pixels to the picture's.
+    """
+    width, height = fit_within(picture.size_wh, longer_side)
+    canvas_wh = (-(-width // multiple) * multiple, -(-height // multiple) * multiple)
+    scale_xy = (picture.size_wh[0] / width, picture.size_wh[1] / height)
+    small = picture.rgb() if (width, height) == picture.size_wh else picture.resized((width, height))
+    if canvas_wh == (width, height):
+        return small, scale_xy
+    canvas = np.full((canvas_wh[1], canvas_wh[0], 3), PADDING_GREY, dtype=np.uint8)
+    canvas[:height, :width] = small
+    return canvas, scale_xy
+
+
+def non_maximum_suppression(boxes_xyxy: FloatArray, scores: FloatArray, iou: float) -> npt.NDArray[np.int64]:
+    """Indices of the boxes that no better-scored box overlaps by more than `iou`, best first."""
+    if len(boxes_xyxy) == 0:
+        return np.zeros(0, dtype=np.int64)
+    boxes_xywh = np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(boxes_xywh.tolist(), scores.tolist(), score_threshold=0.0, nms_threshold=iou)
+    return np.asarray(kept, dtype=np.int64).reshape(-1)
+
+
+def decode_level(scores: FloatArray, boxes: FloatArray, stride: int, min_score: float) -> Detections:
+    """One level of the network's output as boxes in pixels of the network's input.
+
+    Args:
+        scores: (1, rows, columns, 1) float32, objectness logits.
+        boxes: (1, rows, columns, 4) float32: offset of the centre from the cell's centre (x, y) and logarithm of
+            width and height, all in strides.
+        stride: pixels a cell.
+        min_score: cells below it are left out.
+    """
+    # Comparing logits first spares the exponential for the thousands of empty cells.
+    least_logit = np.log(max(min_score, 1e-6)) - np.log1p(-min(min_score, 1 - 1e-6))
+    rows, columns = np.nonzero(scores[0, :, :, 0] >= least_logit)
+    offsets = boxes[0, rows, columns]
+    centres = (np.stack([columns, rows], axis=1) + 0.5 + offsets[:, :2]) * stride
+    half_sizes = np.exp(np.minimum(offsets[:, 2:], _MAX_LOG_SIZE)) * (stride / 2)
+    boxes_xyxy = np.concatenate([centres - half_sizes, centres + half_sizes], axis=1).astype(np.float32)
+    logits = scores[0, rows, columns, 0]
+    return Detections(boxes_xyxy, (1.0 / (1.0 + np.exp(-logits))).astype(np.float32))
+
+
+class TfliteFaceDetector:
+    """Our own detector: single-shot, anchor-free, one output of scores and one of boxes a stride."""
+
+    def __init__(
+        self,
+        card: ModelCard,
+        detect_size: int | None = None,
+        min_score: float | None = None,
+        min_face_px: int = 0,
+        num_threads: int = 1,
+    ) -> None:
+        self._model = TfliteModel(card.model_path, num_threads)
+        self._card = card
+        self._strides = [int(stride) for stride in card.require("strides")]
+        self._size_multiple = int(card.require("size_multiple"))
+        self._nms_iou = float(card.require("nms_iou"))
+        self._detect_size = detect_size or int(card.require("default_size_px"))
+        self._min_score = float(card.require("min_score")) if min_score is None else min_score
+        self._min_face_px = min_face_px
+
+    @property
+    def model_sha256(self) -> str:
+        return self._card.sha256
+
+    def detect(self, picture: Picture) -> Detections:
+        """Faces of a picture, best first."""
+        canvas, scale_xy = letterbox(picture, self._detect_size, self._size_multiple)
+        outputs = self._model.run(canvas[np.newaxis])
+        levels = [self._level(outputs, canvas.shape, stride) for stride in self._strides]
+        candidates = Detections(
+            np.concatenate([level.boxes_xyxy for level in levels]),
+            np.concatenate([level.scores for level in levels]),
+        )
+        kept = non_maximum_suppression(candidates.boxes_xyxy, candidates.scores, self._nms_iou)
+        boxes_xyxy = candidates.boxes_xyxy[kept] * np.tile(np.asarray(scale_xy, dtype=np.float32), 2)
+        return _in_frame(boxes_xyxy, candidates.scores[kept], picture.size_wh, self._min_face_px)
+
+    def _level(self, outputs: list[FloatArray], canvas_shape: tuple[int, ...], stride: int) -> Detections:
+        grid = (canvas_shape[0] // stride, canvas_shape[1] // stride)
+        level = {output.shape[3]: output for output in outputs if output.shape[1:3] == grid}
+        if set(level) != {1, 4}:
+            raise ModelError(
+                f"the model has no score and box output for stride {stride}", path=self._card.model_path
+            )
+        return decode_level(level[1], level[4], stride, self._min_score)
+
+
+class YunetFaceDetector:
+    """YuNet through OpenCV's FaceDetectorYN, from an ONNX file that the user brings."""
+
+    DEFAULT_SIZE_PX = 640
+    DEFAULT_MIN_SCORE = 0.6
+    NMS_IOU = 0.3
+    MAX_CANDIDATES = 5000
+
+    def __init__(
+        self, path: Path, detect_size: int | None = None, min_score: float | None = None, min_face_px: int = 0
+    ) -> None:
+        self._detect_size = detect_size or self.DEFAULT_SIZE_PX
+        self._min_face_px = min_face_px
+        try:
+            self._content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"the detector cannot be read ({error.strerror})", path=path) from error
+        try:
+            self._network = cv2.FaceDetectorYN.create(
+                str(path),
+                "",
+                (self._detect_size, self._detect_size),
+                self.DEFAULT_MIN_SCORE if min_score is None else min_score,
+                self.NMS_IOU,
+                self.MAX_CANDIDATES,
+            )
+        except cv2.error as error:
+            raise ModelError(
+                f"OpenCV cannot load this as a YuNet face detector ({error.err})", path=path
+            ) from error
+
+    @property
+    def model_sha256(self) -> str:
+        import hashlib
+
+        return hashlib.sha256(self._content).hexdigest()
+
+    def detect(self, picture: Picture) -> Detections:
+        """Faces of a picture, best first."""
+        canvas, scale_xy = letterbox(picture, self._detect_size, multiple=32)
+        self._network.setInputSize((canvas.shape[1], canvas.shape[0]))
+        _, rows = self._network.detect(cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
+        if rows is None:
+            rows = np.zeros((0, 15), dtype=np.float32)
+        # A row is x, y, width, height, ten landmark coordinates, score.
+        boxes_xyxy = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
+        boxes_xyxy = boxes_xyxy * np.tile(np.asarray(scale_xy, dtype=np.float32), 2)
+        return _in_frame(boxes_xyxy, rows[:, 14], picture.size_wh, self._min_face_px)
+
+
+def _in_frame(
+    boxes_xyxy: FloatArray, scores: FloatArray, size_wh: tuple[int, int], min_face_px: int
+) -> Detections:
+    """Boxes clipped to the frame, without those that are empty then or smaller than asked for."""
+    limits = np.asarray([size_wh[0], size_wh[1]] * 2, dtype=np.float32)
+    clipped = np.clip(boxes_xyxy, 0, limits).astype(np.float32)
+    sizes_wh = clipped[:, 2:] - clipped[:, :2]
+    visible = (sizes_wh.min(axis=1, initial=np.inf) > 0) & (sizes_wh.max(axis=1, initial=0) >= min_face_px)
+    return Detections(clipped[visible], scores[visible].astype(np.float32))

@@ -1,0 +1,90 @@
+"""The tables: fixed pyarrow schemas, with their version in the file metadata."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1"
+_METADATA = {"schema_version": SCHEMA_VERSION}
+
+WITH_MASK = "with_mask"
+WITHOUT_MASK = "without_mask"
+INCORRECT_MASK = "incorrect_mask"
+INDETERMINATE = "indeterminate"
+LABELS = (WITH_MASK, WITHOUT_MASK, INCORRECT_MASK)
+
+_UTC = pa.timestamp("us", tz="UTC")
+
+# The camera is the hive partition of frames/ and faces/ (camera=X), so no file repeats it.
+FACE_FIELDS: list[pa.Field] = [
+    pa.field("face_index", pa.int32(), nullable=False),
+    pa.field("x1", pa.float32(), nullable=False),
+    pa.field("y1", pa.float32(), nullable=False),
+    pa.field("x2", pa.float32(), nullable=False),
+    pa.field("y2", pa.float32(), nullable=False),
+    pa.field("face_px", pa.float32(), nullable=False),
+    pa.field("detection_score", pa.float32(), nullable=False),
+    pa.field("p_with_mask", pa.float32()),
+    pa.field("p_without_mask", pa.float32()),
+    pa.field("p_incorrect_mask", pa.float32()),
+    pa.field("label", pa.string(), nullable=False),
+    pa.field("indeterminate_reason", pa.string()),
+]
+_MOMENT_FIELDS: list[pa.Field] = [
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("frame_index", pa.int64(), nullable=False),
+    pa.field("image", pa.string()),
+    pa.field("pts_s", pa.float64()),
+    pa.field("timestamp", _UTC),
+]
+_FRAME_FIELDS: list[pa.Field] = [
+    *_MOMENT_FIELDS[:4],
+    pa.field("time_source", pa.string(), nullable=False),
+    _MOMENT_FIELDS[4],
+    pa.field("n_faces", pa.int32(), nullable=False),
+    pa.field("n_with_mask", pa.int32(), nullable=False),
+    pa.field("n_without_mask", pa.int32(), nullable=False),
+    pa.field("n_incorrect_mask", pa.int32(), nullable=False),
+    pa.field("n_indeterminate", pa.int32(), nullable=False),
+    pa.field("compliant", pa.bool_()),
+]
+
+FRAMES = pa.schema(_FRAME_FIELDS, metadata=_METADATA)
+FACES = pa.schema([*_MOMENT_FIELDS, *FACE_FIELDS], metadata=_METADATA)
+
+# What a worker hands back for one segment: its frames, each with its faces inside.
+SEGMENT_ROWS = pa.schema([*_FRAME_FIELDS, pa.field("faces", pa.list_(pa.struct(FACE_FIELDS)))])
+
+SOURCES = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("camera", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("sha256", pa.string()),
+        pa.field("container", pa.string()),
+        pa.field("codec", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("duration_s", pa.float64()),
+        pa.field("time_source", pa.string()),
+        pa.field("start_timestamp", _UTC),
+        pa.field("timestamp_source", pa.string()),
+        pa.field("frames_declared", pa.int64()),
+        pa.field("frames_indexed", pa.int64()),
+        pa.field("frames_sampled", pa.int64()),
+        pa.field("frames_decoded", pa.int64()),
+        pa.field("frames_failed", pa.int64()),
+        pa.field("n_faces", pa.int64()),
+        pa.field("n_with_mask", pa.int64()),
+        pa.field("n_without_mask", pa.int64()),
+        pa.field("n_incorrect_mask", pa.int64()),
+        pa.field("n_indeterminate", pa.int64()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("error", pa.string()),
+        pa.field("duplicate_of", pa.string()),
+    ],
+    metadata=_METADATA,
+)

@@ -1,0 +1,195 @@
+"""One dataclass of settings: flags, configuration file and documentation all follow from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.errors import ConfigError
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    changes_rows: bool = True,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    group: str,
+) -> Any:
+    """A settings field with what a flag and a manual need to know about it.
+
+    `changes_rows` says whether another value gives other rows: only such settings decide whether an audit that
+    was interrupted can be continued.
+    """
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "changes_rows": changes_rows,
+            "minimum": minimum,
+            "maximum": maximum,
+            "group": group,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a run can be told. Times are seconds, sizes are pixels of the source frame."""
+
+    fps: float | None = option(
+        None,
+        "Judge the frame on display at every 1/FPS seconds; right for variable frame rates.",
+        minimum=1e-4,
+        group="Sampling",
+    )
+    every: int = option(1, "Judge every N-th frame.", minimum=1, group="Sampling")
+    keyframes: bool = option(False, "Judge key frames only; decodes nothing else.", group="Sampling")
+    start_s: float | None = option(None, "Begin this far into each recording.", minimum=0, group="Sampling")
+    end_s: float | None = option(None, "End this far into each recording.", minimum=0, group="Sampling")
+    duration_s: float | None = option(
+        None, "Judge this much of each recording; not together with an end.", minimum=0, group="Sampling"
+    )
+
+    camera_from: str | None = option(
+        None,
+        "Regular expression for the camera's name in a source's path: its group 'camera', or its first group. "
+        "Without it the name is that of the folder.",
+        group="Inputs",
+    )
+    start_time: str | None = option(
+        None, "Wall-clock start of every recording given, ISO 8601.", group="Inputs"
+    )
+    time_pattern: str | None = option(
+        None,
+        "Regular expression with groups year, month, day, hour, minute, second (and perhaps microsecond) for "
+        "the start time in a file name; without it the common recorder forms are tried.",
+        group="Inputs",
+    )
+    time_zone: str = option(
+        "UTC", "IANA time zone of clock times in file names and of --start-time.", group="Inputs"
+    )
+
+    detector: str = option(
+        "default", "Face detector: a bundled model's name, a .tflite, or a YuNet .onnx.", group="Detection"
+    )
+    detect_size: int | None = option(
+        None,
+        "Longer side to which a frame is reduced for detection; never enlarged. Default: the detector's own.",
+        minimum=64,
+        maximum=8192,
+        group="Detection",
+    )
+    min_score: float | None = option(
+        None,
+        "Least detection score of a face. Default: the detector's own.",
+        minimum=0,
+        maximum=1,
+        group="Detection",
+    )
+    min_face: int = option(
+        0, "Faces whose longer side is below this many pixels are left out.", minimum=0, group="Detection"
+    )
+
+    classifier: str = option(
+        "accurate", "Mask classifier: a bundled model's name or a .tflite.", group="Classification"
+    )
+    batch_size: int = option(
+        16,
+        "Faces classified at a time; changes speed and memory, never results.",
+        changes_rows=False,
+        minimum=1,
+        maximum=1024,
+        group="Classification",
+    )
+    min_confidence: float | None = option(
+        None,
+        "Below this probability a face is indeterminate. Default: the classifier's own.",
+        minimum=0,
+        maximum=1,
+        group="Classification",
+    )
+
+    workers: int | None = option(
+        None, "Worker processes. Default: one a core.", changes_rows=False, minimum=1, group="Workers"
+    )
+    address: str | None = option(
+        None, "Ray cluster to join, such as 'auto' or host:port.", changes_rows=False, group="Workers"
+    )
+    segment_s: float = option(
+        30.0,
+        "Aimed length of the stretch that one worker takes at a time.",
+        changes_rows=False,
+        minimum=0.1,
+        group="Workers",
+    )
+    attempts: int = option(
+        3,
+        "How often a stretch is tried whose worker dies or hangs.",
+        changes_rows=False,
+        minimum=1,
+        group="Workers",
+    )
+    stall_timeout_s: float = option(
+        120.0,
+        "A worker that shows no progress for this long is ended.",
+        changes_rows=False,
+        minimum=1,
+        group="Workers",
+    )
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            _check_bounds(item, getattr(self, item.name))
+        chosen = [
+            name
+            for name, on in (
+                ("fps", self.fps is not None),
+                ("every", self.every != 1),
+                ("keyframes", self.keyframes),
+            )
+            if on
+        ]
+        if len(chosen) > 1:
+            raise ConfigError(f"{' and '.join(chosen)} exclude each other", remedy="Give one of them.")
+        if self.end_s is not None and self.duration_s is not None:
+            raise ConfigError("an end and a duration exclude each other", remedy="Give one of them.")
+        start_s, end_s = self.time_range_s
+        if end_s is not None and end_s <= start_s:
+            raise ConfigError(f"the range from {start_s} s to {end_s} s is empty")
+
+    @property
+    def time_range_s(self) -> tuple[float, float | None]:
+        """Start and end within each recording; the end is exclusive, None for the recording's own."""
+        start_s = self.start_s or 0.0
+        if self.duration_s is not None:
+            return start_s, start_s + self.duration_s
+        return start_s, self.end_s
+
+    def as_dict(self, *, changing_rows_only: bool = False) -> dict[str, Any]:
+        """Names and values, of all settings or of those that decide what the rows are."""
+        return {
+            item.name: getattr(self, item.name)
+            for item in dataclasses.fields(self)
+            if item.metadata["changes_rows"] or not changing_rows_only
+        }
+
+
+def _check_bounds(item: dataclasses.Field[Any], value: Any) -> None:
+    minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
+    if value is None:
+        return
+    if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
+        bounds = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
+        raise ConfigError(f"{item.name} is {value}; it must be {bounds}")
+
+
+def fingerprint(settings: Settings, model_sha256: dict[str, str]) -> str:
+    """A short name for what decides the rows: settings and models, 16 hexadecimal digits."""
+    decisive = {"settings": settings.as_dict(changing_rows_only=True), "models": model_sha256}
+    text = json.dumps(decisive, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
