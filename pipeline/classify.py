@@ -25,9 +25,7 @@ class Verdict:
     indeterminate_reason: str | None = None
 
 
-def crop_face(
-    image: RgbImage, box_xyxy: npt.NDArray[np.floating], crop_scale: float, size_px: int
-) -> RgbImage:
+def crop_face(image: RgbImage, box_xyxy: npt.NDArray[np.floating], crop_scale: float, size_px: int) -> RgbImage:
     """The square around a face, (size_px, size_px, 3) uint8 RGB.
 
     The square is centred on the box and its side is `crop_scale` times the box's longer side; what lies outside
@@ -81,9 +79,7 @@ class MaskClassifier:
         self.model_sha256 = card.sha256
         self._temperature = float(card.require("temperature"))
         self._min_face_px = float(card.require("min_face_px"))
-        self._min_confidence = (
-            float(card.require("min_confidence")) if min_confidence is None else min_confidence
-        )
+        self._min_confidence = float(card.require("min_confidence")) if min_confidence is None else min_confidence
         self._model = TfliteModel(card.model_path, num_threads)
         # The interpreter always runs this many crops, so that it allocates once.
         self._batch = np.zeros((batch_size, self.input_size_px, self.input_size_px, 3), dtype=np.uint8)

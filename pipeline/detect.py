@@ -182,9 +182,7 @@ class TfliteFaceDetector:
         grid = (canvas_shape[0] // stride, canvas_shape[1] // stride)
         level = {output.shape[3]: output for output in outputs if output.shape[1:3] == grid}
         if set(level) != {1, 4}:
-            raise ModelError(
-                f"the model has no score and box output for stride {stride}", path=self._card.model_path
-            )
+            raise ModelError(f"the model has no score and box output for stride {stride}", path=self._card.model_path)
         return decode_level(level[1], level[4], stride, self._min_score)
 
 
@@ -215,9 +213,7 @@ class YunetFaceDetector:
                 self.MAX_CANDIDATES,
             )
         except cv2.error as error:
-            raise ModelError(
-                f"OpenCV cannot load this as a YuNet face detector ({error.err})", path=path
-            ) from error
+            raise ModelError(f"OpenCV cannot load this as a YuNet face detector ({error.err})", path=path) from error
 
     @property
     def model_sha256(self) -> str:
@@ -238,9 +234,7 @@ class YunetFaceDetector:
         return _in_frame(boxes_xyxy, rows[:, 14], picture.size_wh, self._min_face_px)
 
 
-def _in_frame(
-    boxes_xyxy: FloatArray, scores: FloatArray, size_wh: tuple[int, int], min_face_px: int
-) -> Detections:
+def _in_frame(boxes_xyxy: FloatArray, scores: FloatArray, size_wh: tuple[int, int], min_face_px: int) -> Detections:
     """Boxes clipped to the frame, without those that are empty then or smaller than asked for."""
     limits = np.asarray([size_wh[0], size_wh[1]] * 2, dtype=np.float32)
     clipped = np.clip(boxes_xyxy, 0, limits).astype(np.float32)

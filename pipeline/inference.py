@@ -185,7 +185,4 @@ class TfliteModel:
             self._output_indices = [int(d["index"]) for d in self._interpreter.get_output_details()]
         self._interpreter.set_tensor(self._input_index, images)
         self._interpreter.invoke()
-        return [
-            self._interpreter.get_tensor(index).astype(np.float32, copy=False)
-            for index in self._output_indices
-        ]
+        return [self._interpreter.get_tensor(index).astype(np.float32, copy=False) for index in self._output_indices]

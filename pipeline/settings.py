@@ -61,18 +61,14 @@ class Settings:
         "Without it the name is that of the folder.",
         group="Inputs",
     )
-    start_time: str | None = option(
-        None, "Wall-clock start of every recording given, ISO 8601.", group="Inputs"
-    )
+    start_time: str | None = option(None, "Wall-clock start of every recording given, ISO 8601.", group="Inputs")
     time_pattern: str | None = option(
         None,
         "Regular expression with groups year, month, day, hour, minute, second (and perhaps microsecond) for "
         "the start time in a file name; without it the common recorder forms are tried.",
         group="Inputs",
     )
-    time_zone: str = option(
-        "UTC", "IANA time zone of clock times in file names and of --start-time.", group="Inputs"
-    )
+    time_zone: str = option("UTC", "IANA time zone of clock times in file names and of --start-time.", group="Inputs")
 
     detector: str = option(
         "default", "Face detector: a bundled model's name, a .tflite, or a YuNet .onnx.", group="Detection"
