@@ -39,15 +39,9 @@ def crop_face(image: RgbImage, box_xyxy: npt.NDArray[np.floating], crop_scale: f
     inner_left, inner_right = min(max(left, 0), width - 1), max(min(left + side, width), 1)
     inner_top, inner_bottom = min(max(top, 0), height - 1), max(min(top + side, height), 1)
     crop = image[inner_top:inner_bottom, inner_left:inner_right]
-    if crop.shape[0] != side or crop.shape[1] != side:
-        crop = cv2.copyMakeBorder(
-            crop,
-            inner_top - top,
-            top + side - inner_bottom,
-            inner_left - left,
-            left + side - inner_right,
-            cv2.BORDER_REPLICATE,
-        )
+    missing = (inner_top - top, top + side - inner_bottom, inner_left - left, left + side - inner_right)
+    if any(missing):
+        crop = np.asarray(cv2.copyMakeBorder(crop, *missing, cv2.BORDER_REPLICATE), dtype=np.uint8)
     return resize(crop, (size_px, size_px))
 
 

@@ -22,6 +22,7 @@ _NO_RECORDINGS = {"tty", "bin", "xbin", "adf", "idf", "image2"}
 # A playlist may name other files and hosts; only what was given is read.
 _PROTOCOLS = "file"
 
+# Errors are reported by those who capture them; FFmpeg's own lines would mingle with the progress bar.
 av.logging.set_level(None)
 
 

@@ -5,6 +5,7 @@ One interface, two detectors: our own TFLite network, and OpenCV's YuNet for tho
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -217,8 +218,6 @@ class YunetFaceDetector:
 
     @property
     def model_sha256(self) -> str:
-        import hashlib
-
         return hashlib.sha256(self._content).hexdigest()
 
     def detect(self, picture: Picture) -> Detections:
@@ -229,6 +228,7 @@ class YunetFaceDetector:
         if rows is None:
             rows = np.zeros((0, 15), dtype=np.float32)
         # A row is x, y, width, height, ten landmark coordinates, score.
+        rows = np.asarray(rows, dtype=np.float32)
         boxes_xyxy = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
         boxes_xyxy = boxes_xyxy * np.tile(np.asarray(scale_xy, dtype=np.float32), 2)
         return _in_frame(boxes_xyxy, rows[:, 14], picture.size_wh, self._min_face_px)

@@ -76,10 +76,9 @@ class VideoPicture:
     def _convert(self, stored_wh: tuple[int, int]) -> RgbImage:
         converted = self._frame.reformat(
             width=stored_wh[0], height=stored_wh[1], format="rgb24", interpolation="AREA", threads=1
-        ).to_ndarray()
-        if self._quarter_turns:
-            return np.ascontiguousarray(np.rot90(converted, self._quarter_turns))
-        return converted
+        )
+        image = np.asarray(converted.to_ndarray(), dtype=np.uint8)
+        return np.ascontiguousarray(np.rot90(image, self._quarter_turns)) if self._quarter_turns else image
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,173 @@
+"""Index + sampling -> segments: stretches of some tens of seconds that start at a key frame."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.clock import compile_time_pattern, moment_in_name
+from pipeline.probe import PTS, SourceIndex
+from pipeline.settings import Settings
+from pipeline.sources import Source
+
+IMAGES_PER_SEGMENT = 64
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One piece of work: some frames of one source that a worker judges by itself.
+
+    Attributes:
+        source, source_id: whose frames these are.
+        number: counts the segments of a source from 0.
+        first_index: index of the segment's first frame in its source.
+        pts: (N,) int64, times of all frames of the segment in display order, in `time_base`.
+        wanted: (M,) int64, which of them are to be judged: positions in `pts`, ascending.
+        keys: (K,) int64, which of them are key frames: positions in `pts`, ascending.
+        key_dts: (K,) int64, what to seek for to arrive at each of them.
+        earlier_keys: (pts, dts) of some key frames before the segment, nearest first: where to begin when the
+            segment's own first key frame is damaged.
+        origin_pts: time of the source's first frame.
+        time_base: seconds a unit of `pts`.
+        time_source: `pts` or `order`.
+        start: wall-clock time (UTC) of the source's first frame, where it is known.
+        image_times: wall-clock time (UTC) of each of `pts`, for images whose names tell it.
+    """
+
+    source: Source
+    source_id: str
+    number: int
+    first_index: int
+    pts: IntArray
+    wanted: IntArray
+    keys: IntArray
+    key_dts: IntArray
+    earlier_keys: tuple[tuple[int, int], ...]
+    origin_pts: int
+    time_base: Fraction
+    time_source: str
+    start: datetime | None
+    image_times: tuple[datetime | None, ...] = ()
+
+    @property
+    def n_wanted(self) -> int:
+        return len(self.wanted)
+
+
+def plan(index: SourceIndex, settings: Settings) -> Iterator[Segment]:
+    """The segments of a source that hold frames to be judged, in order.
+
+    A recording without sound times is one segment: its frames can only be told apart by counting from the start.
+    """
+    sampled = sample(index, settings)
+    for number, (begin, end) in enumerate(itertools.pairwise(_bounds(index, settings.segment_s))):
+        first, last = np.searchsorted(sampled, [begin, end])
+        if first == last:
+            continue
+        first_key, end_key = np.searchsorted(index.keys, [begin, end])
+        yield Segment(
+            source=index.source,
+            source_id=index.source_id,
+            number=number,
+            first_index=int(begin),
+            pts=index.pts[begin:end],
+            wanted=sampled[first:last] - begin,
+            keys=index.keys[first_key:end_key] - begin,
+            key_dts=index.key_dts[first_key:end_key],
+            earlier_keys=tuple(
+                (int(index.pts[index.keys[place]]), int(index.key_dts[place])) for place in _fallbacks(int(first_key))
+            ),
+            origin_pts=index.origin_pts,
+            time_base=index.time_base,
+            time_source=index.time_source,
+            start=index.start,
+            image_times=_image_times(index.source.files[begin:end], settings),
+        )
+
+
+def sample(index: SourceIndex, settings: Settings) -> IntArray:
+    """(N,) int64: which frames are to be judged, ascending.
+
+    `fps` takes the frame on display at start, start + 1/fps, start + 2/fps...: the last one whose time has come.
+    Everything is computed in whole numbers, so no frame is lost or taken twice by rounding. Images have no time;
+    only `every` applies to them.
+    """
+    everything = np.arange(index.n_frames, dtype=np.int64)
+    if index.source.kind == "images":
+        return everything[:: settings.every]
+    start_s, end_s = settings.time_range_s
+    first_pts = index.origin_pts + _ceil(_exact(start_s) / index.time_base)
+    end_pts = None if end_s is None else index.origin_pts + _ceil(_exact(end_s) / index.time_base)
+    if settings.fps is not None:
+        return _on_display(index, _exact(settings.fps), _exact(start_s), None if end_s is None else _exact(end_s))
+    chosen = index.pts >= first_pts
+    if end_pts is not None:
+        chosen &= index.pts < end_pts
+    if settings.keyframes:
+        chosen &= np.isin(everything, index.keys)
+    chosen &= everything % settings.every == 0
+    return everything[chosen]
+
+
+def _on_display(index: SourceIndex, fps: Fraction, start_s: Fraction, end_s: Fraction | None) -> IntArray:
+    if index.n_frames == 0:
+        return np.zeros(0, dtype=np.int64)
+    # Instant k is start + k / fps seconds, which is (a + k * b) / c units of the time base.
+    step, start = 1 / fps / index.time_base, start_s / index.time_base
+    a, b = start.numerator * step.denominator, step.numerator * start.denominator
+    c = step.denominator * start.denominator
+    n_instants = max(0, ((int(index.pts[-1]) - index.origin_pts + 1) * c - 1 - a) // b + 1)
+    if end_s is not None:
+        n_instants = min(n_instants, _ceil((end_s - start_s) * fps))
+    if (a + n_instants * b).bit_length() < 63:
+        instants = (a + np.arange(n_instants, dtype=np.int64) * b) // c
+    else:  # such a fine time base that 64 bits are too few
+        instants = np.asarray([(a + k * b) // c for k in range(n_instants)], dtype=np.int64)
+    shown = np.searchsorted(index.pts, instants + index.origin_pts, side="right") - 1
+    return np.unique(shown).astype(np.int64)
+
+
+def _bounds(index: SourceIndex, segment_s: float) -> list[int]:
+    """Positions at which segments begin, and the end."""
+    if index.n_frames == 0:
+        return [0]
+    if index.source.kind == "images":
+        return [*range(0, index.n_frames, IMAGES_PER_SEGMENT), index.n_frames]
+    bounds = [0]
+    if index.time_source == PTS:
+        length = max(1, _ceil(_exact(segment_s) / index.time_base))
+        while True:
+            # The first key frame that lies a segment's length after the last bound.
+            due = np.searchsorted(index.pts, index.pts[bounds[-1]] + length)
+            following = np.searchsorted(index.keys, max(int(due), bounds[-1] + 1))
+            if following >= len(index.keys):
+                break
+            bounds.append(int(index.keys[following]))
+    return [*bounds, index.n_frames]
+
+
+def _fallbacks(first_key: int) -> list[int]:
+    """Some of the key frames before key frame `first_key`: the nearest, some further back, the very first."""
+    return sorted({first_key - back for back in (1, 2, 4, 8, first_key) if 0 < back <= first_key}, reverse=True)
+
+
+def _image_times(files: tuple[str, ...], settings: Settings) -> tuple[datetime | None, ...]:
+    patterns = compile_time_pattern(settings.time_pattern)
+    return tuple(moment_in_name(name, patterns, settings.time_zone) for name in files)
+
+
+def _exact(value: float) -> Fraction:
+    """The number as it is written in decimals: 0.1 means a tenth, not the binary fraction nearest to it."""
+    return Fraction(repr(value))
+
+
+def _ceil(value: Fraction) -> int:
+    return -(-value.numerator // value.denominator)
