@@ -135,9 +135,7 @@ def add_sensor_noise(image_rgb: Image, rng: np.random.Generator, strength: float
 def compress_as_jpeg(image_rgb: Image, rng: np.random.Generator, strength: float) -> Image:
     """JPEG blocks and ringing, quality from good down to 12 at full strength."""
     quality = int(rng.uniform(92 - 80 * strength, 95))
-    subsampling = int(
-        rng.choice([cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444])
-    )
+    subsampling = int(rng.choice([cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]))
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, subsampling]
     # The channel order does not matter here as long as it is the same in both directions; luma would differ.
     encoded = cv2.imencode(".jpg", cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), options)[1]

@@ -1,0 +1,79 @@
+"""Any exported classifier on any labelled folder, through the code that the audit uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from pipeline.classify import MaskClassifier
+from pipeline.errors import ConfigError, DecodeError
+from pipeline.frames import RgbImage
+from training.metrics import PREFIX
+
+_CHUNK = 256
+
+
+def predict(
+    classifier: MaskClassifier,
+    folder: Path,
+    table: pd.DataFrame,
+    picture_scale: float,
+    on_done: Callable[[int], None] | None = None,
+) -> pd.DataFrame:
+    """`table` with one column `p_LABEL` a class: calibrated probabilities.
+
+    Args:
+        classifier: the model.
+        folder: which the table's `file` column is relative to.
+        table: from `dataset.read_dataset`.
+        picture_scale: side of a picture over the longer side of its face box; the box is taken to be centred.
+        on_done: called with the number of pictures after each chunk.
+
+    Raises:
+        DecodeError: a picture cannot be read.
+        ConfigError: the pictures have labels that the model does not know.
+    """
+    unknown = sorted(set(table["label"]) - set(classifier.labels))
+    if unknown:
+        raise ConfigError(
+            f"the pictures are labelled {', '.join(unknown)}, which the model does not know",
+            path=folder,
+            remedy=f"This model knows {', '.join(classifier.labels)}; leave the other class folder out.",
+        )
+    files = [folder / name for name in table["file"]]
+    parts = []
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(0, len(files), _CHUNK):
+            chunk = files[start : start + _CHUNK]
+            crops = list(pool.map(lambda path: crop_of_picture(classifier, read_picture(path), picture_scale), chunk))
+            parts.append(classifier.probabilities(crops))
+            if on_done:
+                on_done(len(chunk))
+    columns = [f"{PREFIX}{label}" for label in classifier.labels]
+    probabilities = pd.DataFrame(np.concatenate(parts), columns=columns, index=table.index)
+    return pd.concat([table, probabilities], axis=1)
+
+
+def read_picture(path: Path) -> RgbImage:
+    """An image file as (H, W, 3) uint8 RGB, its EXIF orientation applied.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise DecodeError("not a readable image", path=path, remedy="Remove the file or replace it.")
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def crop_of_picture(classifier: MaskClassifier, picture: RgbImage, picture_scale: float) -> RgbImage:
+    """The classifier's crop of a picture that is a face with a margin around it."""
+    height, width = picture.shape[:2]
+    half = max(width, height) / picture_scale / 2
+    centre = np.asarray([width / 2, height / 2])
+    return classifier.crop(picture, np.concatenate([centre - half, centre + half]))

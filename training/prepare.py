@@ -1,0 +1,122 @@
+"""From a configuration to arrays: everything that can be wrong with the data is found here, before training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.errors import ConfigError
+from training.config import TrainConfig
+from training.corrections import UNCLEAR, apply_corrections
+from training.crops import Images, canvas_side_px, inner_crops, load_canvases
+from training.dataset import labels_of, read_dataset
+from training.examples import TrainingArrays, class_weights
+from training.split import assign_folds, read_split, split_dataset
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a run.
+
+    Attributes:
+        labels: classes in output order.
+        table: all pictures with `split` and, where corrections were applied, `given_label`.
+        train: the training split in memory.
+        val_table: rows of the validation split.
+        val_crops: (M, S, S, 3) uint8 RGB, what the model sees of them.
+        val_targets: (M, C) float32 one-hot.
+    """
+
+    labels: tuple[str, ...]
+    table: pd.DataFrame
+    train: TrainingArrays
+    val_table: pd.DataFrame
+    val_crops: Images
+    val_targets: npt.NDArray[np.float32]
+
+
+def plan(config: TrainConfig) -> pd.DataFrame:
+    """The pictures of a run with their split, from folders and CSVs alone.
+
+    Raises:
+        InputError, ConfigError: see `dataset.read_dataset`, `split` and `corrections`.
+    """
+    table = read_dataset(Path(config.data))
+    if config.recipe == "reference":
+        # The reference is a model of two classes; a third folder is left out rather than mislabelled.
+        table = table[table["label"] != "incorrect_mask"].reset_index(drop=True)
+    if config.split is not None:
+        split = read_split(Path(config.split), table)
+    elif (table["split"] != "").all():
+        split = split_dataset(table, config.seed)
+    else:
+        held_out = assign_folds(table, config.seed) == config.fold
+        split = pd.Series(np.where(held_out, "val", "train"), index=table.index)
+    table = table.assign(split=split)
+    if config.corrections is not None:
+        table = apply_corrections(table, Path(config.corrections))
+        table = table[table["label"] != UNCLEAR].reset_index(drop=True)
+    for name in ("train", "val"):
+        if labels_of(table[table["split"] == name]) != labels_of(table):
+            raise ConfigError(f"the {name} split lacks a class", path=config.data, remedy="Divide the data anew.")
+    return table
+
+
+def prepare(config: TrainConfig, on_loaded: Callable[[int], None] | None = None) -> Prepared:
+    """Read and arrange all pictures of a run.
+
+    Raises:
+        InputError: pictures are unreadable.
+        ConfigError: the data or its CSVs are contradictory.
+    """
+    table = plan(config)
+    labels = labels_of(table)
+    train, val = table[table["split"] == "train"], table[table["split"] == "val"]
+    if config.limit is not None:
+        train = train.sample(min(config.limit, len(train)), random_state=config.seed)
+    side_px = canvas_side_px(config.input_size_px, config.picture_scale, config.crop_scale)
+    folder = Path(config.data)
+    train_canvases = load_canvases(folder, list(train["file"]), side_px, on_loaded)
+    val_canvases = load_canvases(folder, list(val["file"]), side_px, on_loaded)
+    indices = _indices(train, labels)
+    arrays = TrainingArrays(train_canvases, _targets(train, labels, config), _weights(train, indices, labels, config))
+    val_crops = np.ascontiguousarray(inner_crops(val_canvases, config.input_size_px))
+    return Prepared(labels, table, arrays, val, val_crops, _one_hot(_indices(val, labels), len(labels)))
+
+
+def _indices(table: pd.DataFrame, labels: tuple[str, ...]) -> npt.NDArray[np.int64]:
+    return table["label"].map(labels.index).to_numpy(np.int64)
+
+
+def _one_hot(indices: npt.NDArray[np.int64], n_classes: int) -> npt.NDArray[np.float32]:
+    return np.eye(n_classes, dtype=np.float32)[indices]
+
+
+def _targets(table: pd.DataFrame, labels: tuple[str, ...], config: TrainConfig) -> npt.NDArray[np.float32]:
+    targets = _one_hot(_indices(table, labels), len(labels))
+    if config.soft_labels is None:
+        return targets
+    soft = pd.read_csv(config.soft_labels).set_index("file").reindex(table["file"])
+    columns = [f"p_{label}" for label in labels]
+    if not set(columns) <= set(soft.columns) or soft[columns].isna().to_numpy().any():
+        raise ConfigError(
+            f"the soft labels lack pictures or one of {', '.join(columns)}",
+            path=config.soft_labels,
+            remedy="Write them with `facemask-batch evaluate MODEL DIR --predictions CSV`.",
+        )
+    mixed = config.soft_share * soft[columns].to_numpy(np.float32) + (1 - config.soft_share) * targets
+    return mixed.astype(np.float32)
+
+
+def _weights(
+    table: pd.DataFrame, indices: npt.NDArray[np.int64], labels: tuple[str, ...], config: TrainConfig
+) -> npt.NDArray[np.float32]:
+    weights = class_weights(indices, len(labels), config.class_weight_power)[indices]
+    street = table["source"].isin(config.street_sources).to_numpy()
+    weights = np.where(street, weights * config.street_weight, weights)
+    return (weights / weights.mean()).astype(np.float32)
