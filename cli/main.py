@@ -13,15 +13,18 @@ from typing import Any
 
 import click
 
-from pipeline.errors import FacemaskBatchError
+from cli.text import printable
+from pipeline.errors import ConfigError, FacemaskBatchError
 
 # command -> (module, attribute, one-line help); the help stands here so that --help imports no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("cli.run", "run", "Audit recordings and image folders."),
     "inspect": ("cli.inspect", "inspect", "Show what the probe knows about recordings."),
+    "train-detector": ("cli.train_detector", "train_detector", "Train the face detector on photographs with face boxes."),
 }
 
 EXIT_RUN_FAILED = 1
+EXIT_WRONG_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -65,10 +68,10 @@ def main(arguments: list[str] | None = None) -> None:
     except FacemaskBatchError as error:
         if debug:
             raise
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable(str(error))}", err=True)
         if error.remedy:
             click.echo(f"\n{error.remedy}", err=True)
-        sys.exit(EXIT_RUN_FAILED)
+        sys.exit(EXIT_WRONG_USAGE if isinstance(error, ConfigError) else EXIT_RUN_FAILED)
     sys.exit(outcome if isinstance(outcome, int) else 0)
 
 

@@ -1,1 +1,48 @@
 """The audit: recordings in, rows out. `pipeline.audit(inputs, out, settings)` is the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.auditing import Observer
+    from pipeline.ledger import AuditSummary
+    from pipeline.settings import Settings
+
+
+def audit(
+    inputs: Iterable[str],
+    out: str | Path,
+    settings: Settings | None = None,
+    *,
+    overwrite: bool = False,
+    retry_failed: bool = False,
+    observer: Observer | None = None,
+) -> AuditSummary:
+    """Audit recordings and image folders for mask compliance.
+
+    An audit that was interrupted goes on where it stopped when the same call is made again.
+
+    Args:
+        inputs: recordings, folders (searched recursively) and globs.
+        out: the audit folder; see docs/audit-folder.md for what it holds.
+        settings: how to sample, detect and classify; defaults otherwise.
+        overwrite: start anew where the folder holds an audit already.
+        retry_failed: judge sources again that an earlier run left `partial` or `failed`.
+        observer: is told how the audit goes on.
+
+    Returns:
+        Counts, and a record of every source with its status: an input that fails does not raise, it is recorded.
+
+    Raises:
+        InputError: there is nothing to audit among the inputs.
+        ConfigError: a setting makes no sense.
+        ModelError: a model is missing or damaged.
+        StoreError: the folder cannot be written, or holds an audit made with other settings or models.
+        EngineError: the workers cannot be started.
+    """
+    from pipeline.auditing import run_audit
+
+    return run_audit(inputs, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=observer)

@@ -1,0 +1,94 @@
+"""Command-line options that follow from the settings dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from pipeline.settings import Settings
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class DurationType(click.ParamType[float]):
+    """Seconds, or HH:MM:SS.mmm (hours may be left out)."""
+
+    name = "time"
+    _FORM = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d{1,2}):)?(?P<seconds>\d+(?:\.\d*)?)")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, (int, float)):
+            return float(value)
+        found = self._FORM.fullmatch(value.strip())
+        if found is None:
+            self.fail(f"{value!r} is neither seconds nor HH:MM:SS.mmm", param, ctx)
+        seconds = float(found["seconds"])
+        if found["minutes"] is not None and (seconds >= 60 or (found["hours"] and int(found["minutes"]) >= 60)):
+            self.fail(f"{value!r} has more than 59 minutes or seconds", param, ctx)
+        return round(int(found["hours"] or 0) * 3600 + int(found["minutes"] or 0) * 60 + seconds, 6)
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists the settings under their group's heading."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups = {item.name: item.metadata["group"] for item in dataclasses.fields(Settings)}
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(groups.get(parameter.name or "", "Options"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def settings_options(function: Function) -> Function:
+    """Add one option for every setting; `settings_from` turns their values into Settings."""
+    hints = typing.get_type_hints(Settings)
+    # Decorators apply from the bottom up; help is to show the options as the dataclass lists them.
+    for item in reversed(dataclasses.fields(Settings)):
+        function = _option(item, hints[item.name])(function)
+    return function
+
+
+def settings_from(values: dict[str, Any]) -> Settings:
+    """Settings from the values of the options; raises ConfigError."""
+    return Settings(**{item.name: values[item.name] for item in dataclasses.fields(Settings)})
+
+
+def flag_name(setting: str) -> str:
+    """The flag of a setting; times lose their unit, since a flag takes HH:MM:SS too."""
+    return "--" + setting.removesuffix("_s").replace("_", "-")
+
+
+def _option(item: dataclasses.Field[Any], hint: Any) -> Callable[[Function], Function]:
+    text = item.metadata["help"]
+    if hint is bool:
+        return click.option(flag_name(item.name), item.name, is_flag=True, default=item.default, help=text)
+    return click.option(
+        flag_name(item.name),
+        item.name,
+        type=_click_type(item, hint),
+        default=item.default,
+        show_default=item.default is not None,
+        help=text,
+    )
+
+
+def _click_type(item: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]:
+    kinds = set(typing.get_args(hint)) - {types.NoneType} or {hint}
+    minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
+    if item.name.endswith("_s"):
+        return DurationType()
+    if kinds == {int}:
+        return click.IntRange(minimum, maximum)
+    if kinds == {float}:
+        return click.FloatRange(minimum, maximum)
+    return click.STRING

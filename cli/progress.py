@@ -1,0 +1,92 @@
+"""Shows how an audit goes on: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from cli.text import printable
+from pipeline.auditing import Observer
+from pipeline.ledger import COMPLETE
+from pipeline.sources import Inventory
+
+_LINE_EVERY_S = 30.0
+_MAX_LISTED = 5
+
+
+class ProgressDisplay(Observer):
+    """Writes to standard error, so that standard output holds the results alone."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._is_terminal = sys.stderr.isatty()
+        self._began = self._last_line = time.monotonic()
+        self._media_s = 0.0
+        self._n_todo = self._n_judged = 0
+
+    def found(self, inventory: Inventory) -> None:
+        n_videos = sum(source.kind == "video" for source in inventory.sources)
+        say(f"{n_videos} recordings and {len(inventory.sources) - n_videos} image folders found.")
+        if inventory.others:
+            names = ", ".join(printable(name) for name in inventory.others[:_MAX_LISTED])
+            more = " and more" if len(inventory.others) > _MAX_LISTED else ""
+            say(f"{len(inventory.others)} other files left alone: {names}{more}.")
+        for name in inventory.repeated:
+            say(f"{printable(name)} was given more than once; it is audited once.")
+
+    def planned(self, n_frames: int, n_done: int, media_s: float) -> None:
+        if n_done:
+            say(f"{n_done} of {n_frames} frames were judged by an earlier run.")
+        self._began = self._last_line = time.monotonic()
+        self._media_s, self._n_todo = media_s, n_frames - n_done
+        if self._is_terminal:
+            self._bar = tqdm(total=n_frames, initial=n_done, unit="frame", dynamic_ncols=True, smoothing=0.05)
+
+    def judged(self, n_frames: int) -> None:
+        # A segment that is tried again counts from its start once more; the display never runs backwards.
+        step = max(0, n_frames - self._n_judged)
+        self._n_judged += step
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._speed(), refresh=False)
+            self._bar.update(step)
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            say(f"{self._n_judged} of {self._n_todo} frames, {self._speed()}, {self._left()} left")
+
+    def finished(self, record: dict[str, Any]) -> None:
+        if record["status"] == COMPLETE:
+            return
+        what = f"same content as {record['duplicate_of']}" if record.get("duplicate_of") else record["error"]
+        say(f"{record['status']}: {printable(record['source'])}: {printable(str(what))}")
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _speed(self) -> str:
+        elapsed_s = max(time.monotonic() - self._began, 1e-6)
+        share = self._n_judged / self._n_todo if self._n_todo else 0.0
+        return f"{share * self._media_s / elapsed_s:.1f}x real time"
+
+    def _left(self) -> str:
+        if not self._n_judged:
+            return "unknown time"
+        elapsed_s = time.monotonic() - self._began
+        return tqdm.format_interval(elapsed_s / self._n_judged * (self._n_todo - self._n_judged))
+
+
+def say(line: str) -> None:
+    """A line on standard error that does not tear the bar apart."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def echo_table(rows: list[tuple[str, str]]) -> None:
+    """Two columns on standard output."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        click.echo(f"{name:<{width}}  {value}")

@@ -1,0 +1,97 @@
+"""`facemask-batch run`: the audit."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from cli.options import SectionedCommand, settings_from, settings_options
+
+if TYPE_CHECKING:
+    from pipeline.ledger import AuditSummary
+
+EXIT_SOME_FAILED = 3
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.option(
+    "--list", "list_file", type=click.File("r"), help="File with further inputs, one a line; '-' for stdin."
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The audit folder.  [required]")
+@click.option("--overwrite", is_flag=True, help="Start anew where the folder holds an audit.")
+@click.option("--retry-failed", is_flag=True, help="Judge again what an earlier run left partial or failed.")
+@click.option("--dry-run", is_flag=True, help="List the sources and the work; decode nothing, write nothing.")
+@click.option("--quiet", is_flag=True, help="Show no progress; results and errors only.")
+@settings_options
+def run(
+    inputs: tuple[str, ...],
+    list_file: Any,
+    out: Path | None,
+    overwrite: bool,
+    retry_failed: bool,
+    dry_run: bool,
+    quiet: bool,
+    **values: Any,
+) -> int:
+    """Audit recordings and image folders: every INPUT is a file, a folder (searched recursively) or a glob.
+
+    An audit that was interrupted goes on where it stopped when the same command is given again. The exit code is
+    0 if every source is complete, 3 if some are not, 1 if the run failed, 2 for wrong usage.
+    """
+    settings = settings_from(values)
+    given = [*inputs, *(line.rstrip("\r\n") for line in list_file or [] if line.strip())]
+    if not given:
+        raise click.UsageError("Nothing to audit: give recordings, folders or globs, or --list FILE.")
+    if dry_run:
+        from cli.dry_run import show_plan
+
+        return show_plan(given, settings, exclude=out)
+    if out is None:
+        raise click.UsageError("Say where the audit goes: --out FOLDER.")
+    from cli.progress import ProgressDisplay
+    from pipeline import audit
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    display = None if quiet else ProgressDisplay()
+    try:
+        summary = audit(given, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=display)
+    finally:
+        if display is not None:
+            display.close()
+    show_summary(summary)
+    return 0 if summary.is_complete else EXIT_SOME_FAILED
+
+
+def show_summary(summary: AuditSummary) -> None:
+    """The table at the end of a run."""
+    from cli.progress import echo_table
+    from cli.text import printable, share
+    from pipeline.schema import INDETERMINATE, LABELS
+
+    n_faces = summary.total("n_faces")
+    statuses = ", ".join(f"{count} {status}" for status, count in summary.n_by_status.items() if count)
+    sampled, failed = summary.total("frames_sampled"), summary.total("frames_failed")
+    rows = [
+        ("Sources", f"{len(summary.records)} ({statuses})"),
+        ("Frames", f"{sampled} to judge, {summary.total('frames_decoded')} judged, {failed} failed"),
+        ("Faces", str(n_faces)),
+    ]
+    for label in (*LABELS, INDETERMINATE):
+        count = summary.total(f"n_{label}")
+        rows.append((f"  {label.replace('_', ' ')}", f"{count} ({share(count / n_faces if n_faces else None)})"))
+    rows += [
+        ("Compliance rate", f"{share(summary.compliance_rate)} of the faces that could be judged"),
+        ("Time", f"{summary.elapsed_s:.1f} s"),
+        ("Results", printable(str(summary.folder))),
+    ]
+    echo_table(rows)
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:
+    """A request to end (SIGTERM) ends a run as cleanly as Ctrl-C does."""
+    raise KeyboardInterrupt

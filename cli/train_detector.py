@@ -1,0 +1,52 @@
+"""`facemask-batch train-detector`: train the face detector on photographs with face boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("train-detector")
+@click.argument("scenes", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", "run", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
+@click.option("--close-ups", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with faces.csv: single faces for mosaics.")
+@click.option("--weights", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="MobileNet V1 0.25 weights (ImageNet) to start from.")
+@click.option("--steps", type=click.IntRange(min=1), default=8000, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--canvas", "canvas_px", type=click.IntRange(min=32), default=320, show_default=True, help="Side of a training canvas in pixels.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, show_default=True, help="Steps between checkpoints.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--name", default="detector", show_default=True, help="Name of the exported model.")
+def train_detector(
+    scenes: Path,
+    run: Path,
+    close_ups: Path | None,
+    weights: Path | None,
+    steps: int,
+    batch_size: int,
+    canvas_px: int,
+    learning_rate: float,
+    checkpoint_every: int,
+    seed: int,
+    name: str,
+) -> None:
+    """Train the face detector on SCENES and export it.
+
+    SCENES is a .jsonl file or its folder, a COCO .json file, or a folder with Pascal VOC .xml files. Where the
+    data names splits, `train` is learnt from and `val` chooses the default score. The same command goes on with an
+    interrupted run. Exported are RUN/NAME.tflite (int8) and RUN/NAME-float.tflite with their cards.
+    """
+    from training.detector.build import build_detector
+    from training.detector.train import TrainSettings
+
+    settings = TrainSettings(
+        steps=steps,
+        batch_size=batch_size,
+        canvas_px=canvas_px,
+        learning_rate=learning_rate,
+        checkpoint_every=checkpoint_every,
+        seed=seed,
+    )
+    build_detector(scenes, run, settings, close_ups=close_ups, trunk_weights=weights, name=name, report=click.echo)

@@ -1,0 +1,218 @@
+"""Ray: a pool of actors that hold the models; retries, a watchdog, bounded work in flight.
+
+Frames never cross a process: a task is a source to probe or a segment to analyse, an answer is an index or rows.
+Each actor has one task at a time, so what is in flight never exceeds the number of workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import ray
+import ray.exceptions
+
+from pipeline.analyze import Analyzer, SegmentResult
+from pipeline.errors import EngineError, FacemaskBatchError
+from pipeline.probe import SourceIndex, probe
+from pipeline.segments import Segment
+from pipeline.settings import Settings
+from pipeline.sources import Source
+
+_POLL_S = 1.0
+_OBJECT_STORE_BYTES = 256 * 1024 * 1024
+
+Task = TypeVar("Task", Source, Segment)
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Task]):
+    """What became of a task: an answer, or the reason why there is none."""
+
+    task: Task
+    answer: Any
+    reason: str | None = None
+
+
+class Worker:
+    """What runs in an actor: one task at a time, and beside it the answer to how far it is."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._analyzer = Analyzer(settings)
+        self._n_tasks = 0
+
+    def perform(self, task: Source | Segment) -> SourceIndex | SegmentResult | FacemaskBatchError:
+        """Probe a source or analyse a segment. What is wrong with the input is an answer, not a failure."""
+        self._n_tasks += 1
+        try:
+            if isinstance(task, Source):
+                return probe(task, self._settings)
+            return self._analyzer.analyze(task)
+        except FacemaskBatchError as error:
+            return error
+
+    @ray.method(concurrency_group="control")
+    def progress(self) -> tuple[int, int, int]:
+        """Tasks begun, steps of the present one, and frames judged of it."""
+        return self._n_tasks, self._analyzer.n_steps, self._analyzer.n_judged
+
+
+# Control questions have a thread of their own, so that they are answered while a task is worked on.
+_WorkerActor = ray.remote(  # type: ignore[call-overload]  # Ray's own stubs lack concurrency_groups
+    num_cpus=1, max_restarts=0, concurrency_groups={"control": 1}
+)(Worker)
+
+
+@dataclass
+class _Running(Generic[Task]):
+    task: Task
+    attempt: int
+    actor: Any
+    progress: Any = None
+    progress_since: float = 0.0
+    n_judged: int = 0
+
+
+class WorkerPool:
+    """Actors on this machine, or on the cluster at `settings.address`.
+
+    A task whose worker dies or stops showing progress is tried again on a new worker, `settings.attempts` times
+    in all; then its outcome says why it failed.
+
+    Raises:
+        EngineError: Ray cannot be started, or workers die before they have done anything.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._n_workers = settings.workers or available_cores()
+        self._idle: list[Any] = []
+
+    def __enter__(self) -> WorkerPool:
+        _start_ray(self._settings.address, self._n_workers)
+        try:
+            self._idle = [self._new_worker() for _ in range(self._n_workers)]
+            ray.get([actor.progress.remote() for actor in self._idle])
+        except ray.exceptions.RayError as error:
+            ray.shutdown()
+            raise EngineError(f"the workers cannot be started ({_reason(error)})") from error
+        except BaseException:
+            ray.shutdown()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ray.shutdown()
+
+    def run(self, tasks: Iterator[Task], on_progress: Callable[[int], None] | None = None) -> Iterator[Outcome[Task]]:
+        """Outcomes in the order in which they come; `tasks` is drawn from only as workers become free.
+
+        Args:
+            tasks: sources or segments.
+            on_progress: called now and then with the number of frames judged in tasks that are not done yet.
+        """
+        running: dict[Any, _Running[Task]] = {}
+        again: deque[tuple[Task, int]] = deque()
+        numbered = ((task, 1) for task in tasks)
+        last_poll = time.monotonic()
+        while True:
+            while self._idle and (entry := again.popleft() if again else next(numbered, None)):
+                actor = self._idle.pop()
+                running[actor.perform.remote(entry[0])] = _Running(*entry, actor, progress_since=time.monotonic())
+            if not running:
+                return
+            done, _ = ray.wait(list(running), num_returns=1, timeout=_POLL_S)
+            for reference in done:
+                outcome = self._finish(running.pop(reference), reference, again)
+                if outcome is not None:
+                    yield outcome
+            if time.monotonic() - last_poll >= _POLL_S:
+                last_poll = time.monotonic()
+                self._end_hung_workers(running)
+                if on_progress is not None:
+                    on_progress(sum(entry.n_judged for entry in running.values()))
+
+    def _finish(self, entry: _Running[Task], reference: Any, again: deque[tuple[Task, int]]) -> Outcome[Task] | None:
+        try:
+            answer = ray.get(reference)
+        except ray.exceptions.RayTaskError as error:  # the worker lives, the code in it failed
+            self._idle.append(entry.actor)
+            return self._retry(entry, f"{type(error.cause).__name__}: {error.cause}", again)
+        except ray.exceptions.RayError as error:
+            self._idle.append(self._new_worker())
+            hung = time.monotonic() - entry.progress_since > self._settings.stall_timeout_s
+            reason = f"no progress for {self._settings.stall_timeout_s:g} s" if hung else _reason(error)
+            return self._retry(entry, reason, again)
+        self._idle.append(entry.actor)
+        if isinstance(answer, FacemaskBatchError):
+            return Outcome(entry.task, None, answer.cause)
+        return Outcome(entry.task, answer)
+
+    def _retry(self, entry: _Running[Task], reason: str, again: deque[tuple[Task, int]]) -> Outcome[Task] | None:
+        if entry.attempt < self._settings.attempts:
+            again.append((entry.task, entry.attempt + 1))
+            return None
+        return Outcome(entry.task, None, f"{reason}; tried {entry.attempt} times")
+
+    def _end_hung_workers(self, running: dict[Any, _Running[Task]]) -> None:
+        """Ask every worker how far it is; end those that have not moved for too long."""
+        questions = {entry.actor.progress.remote(): entry for entry in running.values()}
+        answered, _ = ray.wait(list(questions), num_returns=len(questions), timeout=_POLL_S)
+        now = time.monotonic()
+        for question in answered:
+            entry = questions[question]
+            try:
+                progress = ray.get(question)
+            except ray.exceptions.RayError:
+                continue  # it has died; its task says so too
+            entry.n_judged = progress[2]
+            if progress != entry.progress:
+                entry.progress, entry.progress_since = progress, now
+        for entry in running.values():
+            if now - entry.progress_since > self._settings.stall_timeout_s:
+                ray.kill(entry.actor)
+
+    def _new_worker(self) -> Any:
+        return _WorkerActor.remote(self._settings)
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which in a container can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_ray(address: str | None, n_workers: int) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    try:
+        if address is not None:
+            ray.init(address=address, **quiet)
+        else:
+            ray.init(
+                num_cpus=n_workers,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        where = "on this machine" if address is None else f"at {address}"
+        raise EngineError(
+            f"Ray cannot be reached {where} ({error})",
+            remedy="Check --address, or leave it out to run on this machine alone.",
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what Ray says, which is the cause; the rest are hints for cluster operators."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

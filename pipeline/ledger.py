@@ -1,0 +1,146 @@
+"""What is said of a source in the end: its counts, its status and the reasons for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import schema
+from pipeline.probe import SourceIndex
+from pipeline.sources import Source
+from pipeline.store import Totals
+
+COMPLETE = "complete"
+PARTIAL = "partial"
+FAILED = "failed"
+DUPLICATE = "duplicate"
+
+_MAX_REASONS = 5
+
+
+def failed_source(source: Source, reason: str) -> dict[str, Any]:
+    """The record of a source that could not even be indexed."""
+    return {**_identity(source), "source_id": _id_without_content(source), "status": FAILED, "error": reason}
+
+
+def duplicate_source(index: SourceIndex, original: SourceIndex) -> dict[str, Any]:
+    """The record of a source whose content is audited under another name."""
+    return {**_indexed(index), "status": DUPLICATE, "duplicate_of": original.source.name}
+
+
+def judged_source(index: SourceIndex, totals: Totals, n_lost: int, losses: Mapping[str, int]) -> dict[str, Any]:
+    """The record of a source that was judged.
+
+    Args:
+        index: of the source.
+        totals: over its committed segments.
+        n_lost: frames that were to be judged in segments that failed as a whole.
+        losses: why, with the number of frames.
+    """
+    n_sampled = totals.n_sampled + n_lost
+    n_failed = n_sampled - totals.n_decoded
+    reasons = [
+        f"{count} of {n_sampled} frames: {reason}"
+        for reason, count in sorted({**totals.failures, **losses}.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    if len(reasons) > _MAX_REASONS:
+        reasons[_MAX_REASONS:] = [f"and {len(reasons) - _MAX_REASONS} more reasons"]
+    if index.error is not None:
+        reasons.append(index.error)
+    if n_sampled and totals.n_decoded == 0:
+        status = FAILED
+    else:
+        status = PARTIAL if n_failed or index.error is not None else COMPLETE
+    return {
+        **_indexed(index),
+        "frames_sampled": n_sampled,
+        "frames_decoded": totals.n_decoded,
+        "frames_failed": n_failed,
+        "n_faces": totals.n_faces,
+        **{f"n_{label}": totals.n_by_label.get(label, 0) for label in (*schema.LABELS, schema.INDETERMINATE)},
+        "status": status,
+        "error": "; ".join(reasons) or None,
+    }
+
+
+@dataclass(frozen=True)
+class AuditSummary:
+    """What an audit found, over all its sources.
+
+    Attributes:
+        folder: the audit folder.
+        records: one a source, with the columns of sources.parquet.
+        n_others: files that were neither recordings nor images.
+        elapsed_s: how long this run took.
+    """
+
+    folder: Path
+    records: list[dict[str, Any]]
+    n_others: int
+    elapsed_s: float
+
+    @property
+    def n_by_status(self) -> dict[str, int]:
+        """Number of sources of each status."""
+        statuses = [record["status"] for record in self.records]
+        return {status: statuses.count(status) for status in (COMPLETE, PARTIAL, FAILED, DUPLICATE)}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every frame that was to be judged was judged."""
+        return all(record["status"] in (COMPLETE, DUPLICATE) for record in self.records)
+
+    def total(self, column: str) -> int:
+        """The sum of a count over all sources."""
+        return total(self.records, column)
+
+    @property
+    def compliance_rate(self) -> float | None:
+        """Of the faces that could be judged, the share with a mask worn correctly; None if there are none."""
+        n_judged = sum(self.total(f"n_{label}") for label in schema.LABELS)
+        return self.total(f"n_{schema.WITH_MASK}") / n_judged if n_judged else None
+
+
+def total(records: Iterable[Mapping[str, Any]], column: str) -> int:
+    """The sum of a count over sources; sources that never got that far count nothing."""
+    return sum(record.get(column) or 0 for record in records)
+
+
+def _indexed(index: SourceIndex) -> dict[str, Any]:
+    width, height = index.size_wh or (None, None)
+    return {
+        **_identity(index.source),
+        "source_id": index.source_id,
+        "size_bytes": index.size_bytes,
+        "sha256": index.sha256,
+        "container": index.container,
+        "codec": index.codec,
+        "width": width,
+        "height": height,
+        "duration_s": index.duration_s,
+        "time_source": index.time_source,
+        "start_timestamp": index.start,
+        "timestamp_source": index.start_source,
+        "frames_declared": index.frames_declared,
+        "frames_indexed": index.n_frames,
+    }
+
+
+def _identity(source: Source) -> dict[str, Any]:
+    return {
+        "source": source.name,
+        "camera": source.camera,
+        "kind": source.kind,
+        "path": _absolute(source.path),
+    }
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()).encode("utf-8", "backslashreplace").decode()
+
+
+def _id_without_content(source: Source) -> str:
+    return hashlib.sha256(f"{source.name}\0{source.camera}".encode()).hexdigest()[:16]
