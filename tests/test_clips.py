@@ -14,11 +14,15 @@ from tests.clips.boxes import read_edit_list
 from tests.conftest import BrokenClip, Clip
 
 
+def _main_stream(container: av.container.InputContainer) -> av.VideoStream:
+    return max(container.streams.video, key=lambda stream: stream.width)
+
+
 def _decode(path: Path) -> list[av.VideoFrame]:
-    """All frames of the first video stream, going on after packets that cannot be decoded."""
+    """All frames of the main video stream, going on after packets that cannot be decoded."""
     frames: list[av.VideoFrame] = []
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
+        stream = _main_stream(container)
         stream.thread_type = "NONE"
         for packet in container.demux(stream):
             try:
@@ -62,7 +66,7 @@ def test_frames_show_their_numbers_in_order(clip: Clip) -> None:
 def test_times_packets_and_key_frames_are_those_of_the_recipe(clip: Clip) -> None:
     recipe = clip.recipe
     with av.open(str(clip.path)) as container:
-        stream = container.streams.video[0]
+        stream = _main_stream(container)
         packets = list(container.demux(stream))
         time_base = stream.time_base
     assert sum(packet.size > 0 for packet in packets) == recipe.packet_count

@@ -123,7 +123,15 @@ def _truncated_kinds() -> Iterable[BrokenRecipe]:
     yield cut("truncated_faststart_mp4", ".mp4", h264_index_first, 36)
     yield cut("truncated_fragmented_mp4", ".mp4", codecs.h264_fragmented, 36)
     yield cut("truncated_mkv", ".mkv", codecs.h264_b_frames, 36)
-    yield cut("truncated_ts", ".ts", codecs.h264_b_frames, 36)
+    yield BrokenRecipe(
+        "truncated_ts",
+        ".ts",
+        keep_part(codecs.h264_b_frames, 0.0, 0.6),
+        "complete",
+        tuple(range(36)),
+        COUNT,
+        note="a transport stream tells nowhere how long it is: nobody can know that the end is missing",
+    )
     yield cut("truncated_avi", ".avi", codecs.h264_closed, 36)
     yield cut("truncated_raw", ".h264", codecs.h264_raw, 36)
     yield cut("head_only_mp4", ".mp4", codecs.h264_b_frames, 0, share=0.05)

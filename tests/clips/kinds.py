@@ -132,7 +132,13 @@ def _timing_kinds() -> Iterable[ClipRecipe]:
     both: dict[str, Any] = {"sizes_wh": (timing.SIZE_WH, timing.LARGE_WH)}
     yield _kind("changing_size_raw", ".h264", timing.changing_size, start_s=None, **both)
     yield _kind("changing_size_ts", ".ts", timing.changing_size, start_s=timing.OFFSET_S, **both)
-    yield _kind("several_tracks", ".mkv", timing.several_tracks, note="two videos and sound: the first video")
+    yield _kind(
+        "several_tracks",
+        ".mkv",
+        timing.several_tracks,
+        sizes_wh=(timing.LARGE_WH,),
+        note="the recording is the second, larger video; a seek may arrive at other tracks' packets",
+    )
     yield _kind("creation_time", ".mp4", timing.creation_time, note=timing.CREATION_TIME)
     yield _kind("wide_pixels", ".mp4", timing.wide_pixels, note="sample aspect ratio 2:1")
 

@@ -27,7 +27,7 @@ class ClipRecipe:
         suffix: of the file name, with the dot.
         make: writes the clip to a path; its docstring is the recipe.
         numbers: frame numbers in the pictures, in display order: what a sequential decode shows.
-        packet_count: packets of the first video stream, also those that show nothing.
+        packet_count: packets of the (largest) video stream, also those that show nothing.
         key_numbers: numbers of the frames at which decoding can start and which are shown themselves.
         time_source: `pts` where the container has the times of display, `order` where it has none or wrong ones.
         pts_s: seconds at which each frame is shown, as the container tells them; None without such times.
