@@ -106,6 +106,13 @@ def many_declared_frames(path: Path) -> None:
     path.write_bytes(data)
 
 
+def unknown_codec(path: Path) -> None:
+    """mp4 whose video track names a codec that nobody knows: a stream without a decoder."""
+    codecs.h264_closed(path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC"))
+
+
 TEXT = b"Minutes of the safety committee, third quarter.\n" * 40
 
 
@@ -193,6 +200,7 @@ def _foreign_kinds() -> Iterable[BrokenRecipe]:
     yield BrokenRecipe("zeros", ".mp4", file_of(bytes(20_000)), "failed")
     yield BrokenRecipe("noise", ".mp4", file_of(random.Random(1).randbytes(20_000)), "failed")
     yield BrokenRecipe("noise_ts", ".ts", file_of(random.Random(2).randbytes(20_000)), "failed")
+    yield BrokenRecipe("unknown_codec", ".mp4", unknown_codec, "failed", (), COUNT)
     yield BrokenRecipe("huge_picture", ".mjpeg", huge_picture, "failed", (), COUNT, encoder="mjpeg")
     yield BrokenRecipe("many_declared_frames", ".avi", many_declared_frames, "partial", NUMBERS, 10**9)
 

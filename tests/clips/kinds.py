@@ -127,6 +127,13 @@ def _timing_kinds() -> Iterable[ClipRecipe]:
         start_s=GOP * _FRAME_S,
         note="seven packets before the first key frame show nothing",
     )
+    yield _kind(
+        "unannounced_track_ts",
+        ".ts",
+        timing.unannounced_track,
+        start_s=timing.OFFSET_S,
+        note="PyAV may raise IndexError after the last packet, for the stream that it has not heard of",
+    )
     upright = timing.SIZE_WH[::-1]
     yield _kind("rotated", ".mp4", timing.rotated, rotation_deg=90, sizes_wh=(upright,))
     both: dict[str, Any] = {"sizes_wh": (timing.SIZE_WH, timing.LARGE_WH)}

@@ -34,6 +34,8 @@ LARGE_WH = (320, 192)
 EDIT_CUT_FRAMES = 5
 CUT_PACKETS = 5
 OFFSET_S = 7
+_OFFSET_PTS = [OFFSET_S * RATE + number for number in NUMBERS]
+TS_PACKET_BYTES = 188
 
 
 def variable_rate(path: Path) -> None:
@@ -138,3 +140,14 @@ def cut_between_key_frames(path: Path) -> None:
     write_clip(whole, "libx264", numbers=NUMBERS, options=x264())
     remux(whole, path, keep=lambda position: position >= CUT_PACKETS)
     whole.unlink()
+
+
+def unannounced_track(path: Path) -> None:
+    """Transport stream in which a second stream turns up that the tables at the start don't know of."""
+    write_clip(path, "libx264", numbers=NUMBERS, pts=_OFFSET_PTS, options=x264())
+    data = path.read_bytes()
+    packets = [data[start : start + TS_PACKET_BYTES] for start in range(0, len(data), TS_PACKET_BYTES)]
+    # A packet that begins a picture (start flag, identifier 0x100), once more under another identifier.
+    place = [i for i, packet in enumerate(packets) if packet[1:3] == b"\x41\x00"][COUNT * 3 // 4]
+    packets.insert(place, packets[place][:1] + b"\x41\x46" + packets[place][3:])
+    path.write_bytes(b"".join(packets))
