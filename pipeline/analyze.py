@@ -147,4 +147,6 @@ def _moment(segment: Segment, frame: Frame) -> dict[str, Any]:
         "pts_s": None if frame.pts_s is None else float(frame.pts_s),
         "time_source": segment.time_source,
         "timestamp": frame.timestamp,
+        "width": frame.picture.size_wh[0],
+        "height": frame.picture.size_wh[1],
     }

@@ -41,6 +41,9 @@ _FRAME_FIELDS: list[pa.Field] = [
     *_MOMENT_FIELDS[:4],
     pa.field("time_source", pa.string(), nullable=False),
     _MOMENT_FIELDS[4],
+    # As shown, after rotation: the pixels that boxes are in.
+    pa.field("width", pa.int32(), nullable=False),
+    pa.field("height", pa.int32(), nullable=False),
     pa.field("n_faces", pa.int32(), nullable=False),
     pa.field("n_with_mask", pa.int32(), nullable=False),
     pa.field("n_without_mask", pa.int32(), nullable=False),
@@ -85,6 +88,96 @@ SOURCES = pa.schema(
         pa.field("status", pa.string(), nullable=False),
         pa.field("error", pa.string()),
         pa.field("duplicate_of", pa.string()),
+    ],
+    metadata=_METADATA,
+)
+
+_BOX_FIELDS: list[pa.Field] = [FACE_FIELDS[place] for place in range(5)]
+
+# One row a person. Times are of the faces that count (inside zones and hours); `*_s` columns of labels are the
+# time that the person's faces with this label stand for.
+TRACKS = pa.schema(
+    [
+        pa.field("track", pa.int64(), nullable=False),
+        pa.field("camera", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("start_pts_s", pa.float64()),
+        pa.field("end_source", pa.string(), nullable=False),
+        pa.field("end_pts_s", pa.float64()),
+        pa.field("start_timestamp", _UTC),
+        pa.field("end_timestamp", _UTC),
+        pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field("n_faces", pa.int32(), nullable=False),
+        pa.field("n_counted", pa.int32(), nullable=False),
+        pa.field("n_with_mask", pa.int32(), nullable=False),
+        pa.field("n_without_mask", pa.int32(), nullable=False),
+        pa.field("n_incorrect_mask", pa.int32(), nullable=False),
+        pa.field("n_indeterminate", pa.int32(), nullable=False),
+        pa.field("with_mask_s", pa.float64(), nullable=False),
+        pa.field("without_mask_s", pa.float64(), nullable=False),
+        pa.field("incorrect_mask_s", pa.float64(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("indeterminate_reason", pa.string()),
+        pa.field("confidence", pa.float32()),
+        pa.field("n_incidents", pa.int32(), nullable=False),
+    ],
+    metadata=_METADATA,
+)
+
+# One row a stretch of time in which a person breaks the rule. `best_*`, the box and the pictures are of the face
+# that shows it best.
+INCIDENTS = pa.schema(
+    [
+        pa.field("incident", pa.int64(), nullable=False),
+        pa.field("camera", pa.string(), nullable=False),
+        pa.field("track", pa.int64(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("start_pts_s", pa.float64()),
+        pa.field("end_source", pa.string(), nullable=False),
+        pa.field("end_pts_s", pa.float64()),
+        pa.field("start_timestamp", _UTC),
+        pa.field("end_timestamp", _UTC),
+        pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field("represented_s", pa.float64(), nullable=False),
+        pa.field("confidence", pa.float32(), nullable=False),
+        pa.field("n_faces", pa.int32(), nullable=False),
+        pa.field("n_judged", pa.int32(), nullable=False),
+        pa.field("best_source", pa.string(), nullable=False),
+        pa.field("best_source_id", pa.string(), nullable=False),
+        pa.field("best_source_sha256", pa.string()),
+        pa.field("best_frame_index", pa.int64(), nullable=False),
+        pa.field("best_image", pa.string()),
+        pa.field("best_pts_s", pa.float64()),
+        pa.field("best_timestamp", _UTC),
+        pa.field("best_probability", pa.float32(), nullable=False),
+        *_BOX_FIELDS,
+        pa.field("thumbnail", pa.string()),
+        pa.field("thumbnail_sha256", pa.string()),
+        pa.field("frame_picture", pa.string()),
+        pa.field("frame_picture_sha256", pa.string()),
+    ],
+    metadata=_METADATA,
+)
+
+# One row a camera and hour of its own clock; `hour` is null for footage whose time is unknown. Persons and
+# incidents count in the hour in which they begin.
+HOURS = pa.schema(
+    [
+        pa.field("camera", pa.string(), nullable=False),
+        pa.field("hour", _UTC),
+        pa.field("frames_judged", pa.int64(), nullable=False),
+        pa.field("faces_with_mask", pa.int64(), nullable=False),
+        pa.field("faces_without_mask", pa.int64(), nullable=False),
+        pa.field("faces_incorrect_mask", pa.int64(), nullable=False),
+        pa.field("faces_indeterminate", pa.int64(), nullable=False),
+        pa.field("faces_not_counted", pa.int64(), nullable=False),
+        pa.field("persons_with_mask", pa.int64(), nullable=False),
+        pa.field("persons_without_mask", pa.int64(), nullable=False),
+        pa.field("persons_incorrect_mask", pa.int64(), nullable=False),
+        pa.field("persons_indeterminate", pa.int64(), nullable=False),
+        pa.field("incidents", pa.int64(), nullable=False),
     ],
     metadata=_METADATA,
 )

@@ -86,7 +86,7 @@ class AuditStore:
         counts = {"n_sampled": result.n_sampled, "failures": result.failures}
         rows = result.rows.replace_schema_metadata({_COUNTS_KEY: json.dumps(counts).encode()})
         path = self._segment_path(segment)
-        with _storage_errors(path), _atomic(path) as file:
+        with _storage_errors(path), atomic_file(path) as file:
             pq.write_table(rows, file, compression="zstd")
 
     def _segment_path(self, segment: Segment) -> Path:
@@ -101,13 +101,13 @@ class AuditStore:
         n_sampled, n_decoded, n_faces = 0, 0, 0
         n_by_label: Counter[str] = Counter()
         failures: Counter[str] = Counter()
-        frames_path, faces_path = self._table_paths(source_id, camera)
+        frames_path, faces_path = table_paths(self.folder, source_id, camera)
         with _storage_errors(frames_path):
             for path in (frames_path, faces_path):
                 path.parent.mkdir(parents=True, exist_ok=True)
             with (
-                _atomic(faces_path) as faces_file,
-                _atomic(frames_path) as frames_file,
+                atomic_file(faces_path) as faces_file,
+                atomic_file(frames_path) as frames_file,
                 pq.ParquetWriter(faces_file, schema.FACES, compression="zstd") as faces_writer,
                 pq.ParquetWriter(frames_file, schema.FRAMES, compression="zstd") as frames_writer,
             ):
@@ -126,17 +126,11 @@ class AuditStore:
                         n_by_label[count["values"]] += count["counts"]
         return Totals(n_sampled, n_decoded, n_faces, n_by_label, failures)
 
-    def _table_paths(self, source_id: str, camera: str) -> tuple[Path, Path]:
-        # Hive partitions percent-encode what a path cannot hold; readers decode it.
-        partition = f"camera={quote(camera, safe=' ')}"
-        name = f"{source_id}.parquet"
-        return self.folder / FRAMES_FOLDER / partition / name, self.folder / FACES_FOLDER / partition / name
-
     def finish_source(self, record: dict[str, Any]) -> None:
         """Enter a source into the ledger; from here on its segments are not needed any more."""
         path = self._records_folder / f"{record['source_id']}.json"
         with _storage_errors(path):
-            with _atomic(path) as file:
+            with atomic_file(path) as file:
                 file.write(json.dumps(record, default=str).encode())
             for segment_path in self._segments_folder.glob(f"{record['source_id']}-*.parquet"):
                 segment_path.unlink()
@@ -155,7 +149,7 @@ class AuditStore:
 
     def forget_source(self, record: Mapping[str, Any]) -> None:
         """Take a source's tables out of the audit: it is to be audited again, or has become another recording."""
-        for path in self._table_paths(record["source_id"], record["camera"]):
+        for path in table_paths(self.folder, record["source_id"], record["camera"]):
             path.unlink(missing_ok=True)
         (self._records_folder / f"{record['source_id']}.json").unlink(missing_ok=True)
 
@@ -183,14 +177,14 @@ class AuditStore:
         path = self.folder / RUN_FILE
         with _storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _atomic(path) as file:
+            with atomic_file(path) as file:
                 file.write((json.dumps(run, indent=2, ensure_ascii=False, default=str) + "\n").encode())
 
     def write_sources(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write sources.parquet."""
         path = self.folder / SOURCES_FILE
         table = pa.Table.from_pylist(sorted(records, key=lambda r: str(r["source"])), schema=schema.SOURCES)
-        with _storage_errors(path), _atomic(path) as file:
+        with _storage_errors(path), atomic_file(path) as file:
             pq.write_table(table, file, compression="zstd")
 
     def clean_up(self) -> None:
@@ -205,6 +199,14 @@ class AuditStore:
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             for name in (RUN_FILE, SOURCES_FILE):
                 (self.folder / name).unlink(missing_ok=True)
+
+
+def table_paths(folder: Path, source_id: str, camera: str) -> tuple[Path, Path]:
+    """Where the frames and the faces of a source lie in an audit folder."""
+    # Hive partitions percent-encode what a path cannot hold; readers decode it.
+    partition = f"camera={quote(camera, safe=' ')}"
+    name = f"{source_id}.parquet"
+    return folder / FRAMES_FOLDER / partition / name, folder / FACES_FOLDER / partition / name
 
 
 def _split_rows(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -238,7 +240,7 @@ def _record_from_json(record: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _atomic(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that gets its name only when it is whole and on the disk."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
