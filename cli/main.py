@@ -19,8 +19,12 @@ from pipeline.errors import ConfigError, FacemaskBatchError
 # command -> (module, attribute, one-line help); the help stands here so that --help imports no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("cli.run", "run", "Audit recordings and image folders."),
+    "dataset": ("cli.dataset", "dataset", "Fetch, check and divide labelled face pictures."),
+    "train": ("cli.train", "train", "Train a mask classifier on labelled faces."),
+    "evaluate": ("cli.evaluate", "evaluate", "Measure a classifier on labelled faces."),
     "inspect": ("cli.inspect", "inspect", "Show what the probe knows about recordings."),
     "train-detector": ("cli.train_detector", "train_detector", "Train the face detector on photographs with face boxes."),
+    "evaluate-detector": ("cli.evaluate_detector", "evaluate_detector", "Measure a face detector on annotated photographs."),
 }
 
 EXIT_RUN_FAILED = 1

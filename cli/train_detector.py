@@ -9,14 +9,37 @@ import click
 
 @click.command("train-detector")
 @click.argument("scenes", type=click.Path(exists=True, path_type=Path))
-@click.option("--out", "run", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
-@click.option("--close-ups", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with faces.csv: single faces for mosaics.")
-@click.option("--weights", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="MobileNet V1 0.25 weights (ImageNet) to start from.")
+@click.option(
+    "--out", "run", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run."
+)
+@click.option(
+    "--close-ups",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with faces.csv: single faces for mosaics.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="MobileNet V1 0.25 weights (ImageNet) to start from.",
+)
 @click.option("--steps", type=click.IntRange(min=1), default=8000, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
-@click.option("--canvas", "canvas_px", type=click.IntRange(min=32), default=320, show_default=True, help="Side of a training canvas in pixels.")
+@click.option(
+    "--canvas",
+    "canvas_px",
+    type=click.IntRange(min=32),
+    default=320,
+    show_default=True,
+    help="Side of a training canvas in pixels.",
+)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
-@click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, show_default=True, help="Steps between checkpoints.")
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    help="Steps between checkpoints.",
+)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--name", default="detector", show_default=True, help="Name of the exported model.")
 def train_detector(
@@ -38,7 +61,9 @@ def train_detector(
     data names splits, `train` is learnt from and `val` chooses the default score. The same command goes on with an
     interrupted run. Exported are RUN/NAME.tflite (int8) and RUN/NAME-float.tflite with their cards.
     """
-    from training.detector.build import build_detector
+    import sys
+
+    from training.detector.build import export, load_training_data, train
     from training.detector.train import TrainSettings
 
     settings = TrainSettings(
@@ -49,4 +74,7 @@ def train_detector(
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
-    build_detector(scenes, run, settings, close_ups=close_ups, trunk_weights=weights, name=name, report=click.echo)
+    data = load_training_data(scenes, close_ups, settings)
+    train(data, run, settings, weights, click.echo)
+    command = " ".join(["facemask-batch", *sys.argv[1:]])
+    export(data, run, settings, name, command, click.echo)

@@ -1,0 +1,176 @@
+"""Training canvases: one window of a photograph, or a mosaic of several and of close-ups."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from pipeline.detect import PADDING_GREY
+from training.degrade import degrade
+from training.detector.scenes import FloatArray, RgbImage
+from training.detector.windows import (
+    FACE,
+    FACE_WITHOUT_BOX,
+    IGNORED,
+    Photograph,
+    change_colours,
+    cut_window,
+    flip,
+)
+
+CLOSE_UP_MARGIN = 1.7
+_MEDIAN_FACE_ASPECT = 0.83
+_LEAST_FILL = 0.8
+_GREATEST_ENLARGEMENT = 2.5
+# Enlarged beyond this, a close-up of at most 144 px is only blur.
+_GREATEST_CLOSE_UP_PX = 200
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """How canvases are made.
+
+    Attributes:
+        face_px_range: a chosen face is scaled to a longer side drawn log-uniformly from this range.
+        mosaic_share: share of canvases made of 2 x 2 windows.
+        grid_share: share of canvases made of 3 x 3 to 6 x 6 windows and close-ups.
+        random_window_share: share of windows placed anywhere instead of on a face.
+        degraded_share: share of canvases that pass through a surveillance camera.
+        degradation: strength of those, at most.
+    """
+
+    face_px_range: tuple[float, float] = (9.0, 280.0)
+    mosaic_share: float = 0.3
+    grid_share: float = 0.15
+    random_window_share: float = 0.15
+    degraded_share: float = 0.3
+    degradation: float = 0.35
+
+
+class CanvasMaker:
+    """Draws canvases of any size; the same generator state gives the same canvas."""
+
+    def __init__(
+        self, photographs: Sequence[Photograph], close_ups: Sequence[RgbImage], settings: SampleSettings
+    ) -> None:
+        self._photographs = photographs
+        self._close_ups = close_ups
+        self._settings = settings
+        faces = [
+            (index, *box[:4], *photograph.image_rgb.shape[1::-1])
+            for index, photograph in enumerate(photographs)
+            for box in photograph.targets[photograph.targets[:, 4] == FACE]
+        ]
+        table = np.array(faces, dtype=np.float64).reshape(-1, 7)
+        self._face_photograph = table[:, 0].astype(int)
+        self._face_centres_xy = (table[:, 1:3] + table[:, 3:5]) / 2
+        self._face_px = (table[:, 3:5] - table[:, 1:3]).max(axis=1, initial=0)
+        self._face_photograph_wh = table[:, 5:]
+
+    def canvas(self, side_px: int, rng: np.random.Generator) -> tuple[RgbImage, FloatArray]:
+        """A (side, side, 3) uint8 RGB canvas and its (N, 5) targets."""
+        chance = rng.random()
+        if chance < self._settings.grid_share:
+            edges_x = edges_y = [round(side_px * i / n) for n in [int(rng.integers(3, 7))] for i in range(n + 1)]
+        elif chance < self._settings.grid_share + self._settings.mosaic_share:
+            edges_x, edges_y = ([0, round(side_px * rng.uniform(0.3, 0.7)), side_px] for _ in range(2))
+        else:
+            edges_x = edges_y = [0, side_px]
+        image, targets = self._fill(side_px, edges_x, edges_y, close_ups=len(edges_x) > 2, rng=rng)
+        if rng.random() < self._settings.degraded_share:
+            image = degrade(image, rng, float(rng.uniform(0.05, self._settings.degradation)))
+        return change_colours(image, rng), targets
+
+    def _fill(
+        self, side_px: int, edges_x: list[int], edges_y: list[int], close_ups: bool, rng: np.random.Generator
+    ) -> tuple[RgbImage, FloatArray]:
+        canvas = np.full((side_px, side_px, 3), PADDING_GREY, dtype=np.uint8)
+        rows = []
+        for top, bottom in itertools.pairwise(edges_y):
+            for left, right in itertools.pairwise(edges_x):
+                size_wh = (right - left, bottom - top)
+                small = max(size_wh) <= _GREATEST_CLOSE_UP_PX
+                if close_ups and small and len(self._close_ups) and rng.random() < 0.5:
+                    window, targets = self._close_up(size_wh, rng)
+                else:
+                    window, targets = self._window(size_wh, rng)
+                canvas[top:bottom, left:right] = window
+                rows.append(targets + np.array([left, top, left, top, 0], dtype=np.float32))
+        return canvas, np.concatenate(rows).astype(np.float32)
+
+    def _window(self, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[RgbImage, FloatArray]:
+        if rng.random() < self._settings.random_window_share or not len(self._face_px):
+            photograph = self._photographs[int(rng.integers(len(self._photographs)))]
+            scale = float(np.exp(rng.uniform(np.log(0.4), np.log(1.6))))
+            centre_xy = np.array(photograph.image_rgb.shape[1::-1]) * rng.random(2)
+            aim_xy = np.array([0.5, 0.5])
+        else:
+            face, wanted_px = self._choose_face(size_wh, rng)
+            photograph = self._photographs[int(self._face_photograph[face])]
+            scale = wanted_px / float(self._face_px[face])
+            centre_xy = self._face_centres_xy[face]
+            margin = np.minimum(0.5, 0.5 * wanted_px / np.array(size_wh))
+            aim_xy = rng.uniform(margin, 1 - margin)
+        stretch = float(np.exp(rng.uniform(-0.1, 0.1)))
+        scale_xy = (scale * stretch, scale / stretch)
+        corner = [
+            _keep_inside(
+                centre_xy[i] * scale_xy[i] - aim_xy[i] * size_wh[i],
+                photograph.image_rgb.shape[1 - i] * scale_xy[i],
+                size_wh[i],
+                rng,
+            )
+            for i in (0, 1)
+        ]
+        window, targets = cut_window(photograph, size_wh, scale_xy, (corner[0], corner[1]))
+        return flip(window, targets) if rng.random() < 0.5 else (window, targets)
+
+    def _choose_face(self, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[int, float]:
+        """A face and the longer side in pixels to which it is to be scaled.
+
+        The size is drawn first, and then a face that can have it without being enlarged much (blur is no face)
+        and without shrinking its photograph to a stamp on a grey canvas: small faces then come from crowds.
+        """
+        low, high = self._settings.face_px_range
+        high = max(low, min(high * max(1.0, max(size_wh) / 320), 0.95 * min(size_wh)))
+        wanted_px = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        fill = (np.array(size_wh) / self._face_photograph_wh).min(axis=1)
+        scale = wanted_px / self._face_px
+        fitting = np.flatnonzero((scale >= _LEAST_FILL * fill) & (scale <= _GREATEST_ENLARGEMENT))
+        if len(fitting):
+            return int(fitting[rng.integers(len(fitting))]), wanted_px
+        face = int(rng.integers(len(self._face_px)))
+        return face, float(max(wanted_px, _LEAST_FILL * fill[face] * self._face_px[face]))
+
+    def _close_up(self, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[RgbImage, FloatArray]:
+        """A close-up that fills the window; around its face nothing is known, so that is ignored."""
+        image = self._close_ups[int(rng.integers(len(self._close_ups)))]
+        longer = max(size_wh)
+        scaled = cv2.resize(image, (longer, longer), interpolation=cv2.INTER_AREA)
+        left, top = (longer - size_wh[0]) // 2, (longer - size_wh[1]) // 2
+        window = np.asarray(scaled[top : top + size_wh[1], left : left + size_wh[0]], dtype=np.uint8)
+        half_h = longer / CLOSE_UP_MARGIN / 2
+        half_w = half_h * _MEDIAN_FACE_ASPECT
+        x, y = size_wh[0] / 2, size_wh[1] / 2
+        face = [x - half_w, y - half_h, x + half_w, y + half_h, FACE_WITHOUT_BOX]
+        targets = np.array([face, [0, 0, *size_wh, IGNORED]], dtype=np.float32)
+        if half_w * 2 > size_wh[0] or half_h * 2 > size_wh[1]:
+            targets[0, 4] = IGNORED
+        return flip(window, targets) if rng.random() < 0.5 else (window, targets)
+
+
+def _keep_inside(corner: float, scaled_side: float, window_side: float, rng: np.random.Generator) -> float:
+    """Moves a window onto the photograph; where the photograph is smaller, it lies anywhere in the window."""
+    if scaled_side >= window_side:
+        return float(np.clip(corner, 0, scaled_side - window_side))
+    return float(rng.uniform(scaled_side - window_side, 0))
+
+
+def stack_targets(rows: Sequence[FloatArray]) -> FloatArray:
+    """(R, 6) float32: the targets of a batch as one list, each row led by its image's place in the batch."""
+    led = [np.column_stack([np.full(len(row), index), row]) for index, row in enumerate(rows)]
+    return np.concatenate(led).astype(np.float32)
