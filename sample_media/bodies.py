@@ -170,8 +170,11 @@ def raised_arm(
         paint(canvas, _at_chin(_limb([root, (root + end) / 2, end], [20, 20, 17])), skin.hands, 9)
     thumb = [tip - reach * 74 - across * 34, tip - reach * 46 - across * 46, tip - reach * 20 - across * 38]
     paint(canvas, _at_chin(_limb(thumb, [24, 22, 18])), skin.hands, 10)
-    paint(canvas, _at_chin(_limb([(150, 96), (182, 170), (224, 280), elbow], [84, 108, 100, 92])), outfit.top, 42)
-    sleeve = [elbow + np.float32([6, 22]), elbow + reach * 60, (elbow + wrist) / 2, wrist - reach * 4]
+    paint(
+        canvas, _at_chin(_limb([(150, 96), (182, 170), (224, 280), (232, 330)], [84, 108, 100, 92])), outfit.top, 42
+    )
+    below_elbow = elbow + np.array([6.0, 22.0], np.float32)
+    sleeve = np.stack([below_elbow, elbow + reach * 60, (elbow + wrist) / 2, wrist - reach * 4])
     paint(canvas, _at_chin(_limb(sleeve, [84, 98, 88, 72])), outfit.top, 42)
 
 
