@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +23,11 @@ _NO_RECORDINGS = {"tty", "bin", "xbin", "adf", "idf", "image2"}
 # A playlist may name other files and hosts; only what was given is read.
 _PROTOCOLS = "file"
 
-# Errors are reported by those who capture them; FFmpeg's own lines would mingle with the progress bar.
-av.logging.set_level(None)
+# FFmpeg's messages are for those who capture them; on the terminal they would mingle with the progress bar.
+av.logging.set_level(av.logging.ERROR)
+av.logging.set_skip_repeated(False)
+logging.getLogger("libav").addHandler(logging.NullHandler())
+logging.getLogger("libav").propagate = False
 
 
 @contextmanager
@@ -44,9 +48,24 @@ def open_recording(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     with container:
         stream = _main_video_stream(container)
         if stream is None:
-            raise DecodeError("it holds no video", path=path)
+            raise DecodeError("it holds no video that FFmpeg can decode", path=path)
         stream.thread_count = 1
         yield container, stream
+
+
+def demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """The stream's packets from where the container stands; a failed read raises FFmpegError."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except IndexError:
+            # After the last packet PyAV stumbles over streams that the container did not announce.
+            return
+        if packet is None:
+            return
+        if packet.size:
+            yield packet
 
 
 def holds_video(path: str) -> bool:
@@ -81,5 +100,6 @@ def _main_video_stream(container: InputContainer) -> VideoStream | None:
     format_names = set(container.format.name.split(","))
     if format_names & _NO_RECORDINGS or container.format.name.endswith("_pipe"):
         return None
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    # A stream of an unknown codec has no context.
+    streams = [s for s in container.streams.video if s.codec_context and not s.disposition & Disposition.attached_pic]
     return max(streams, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index), default=None)

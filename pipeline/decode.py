@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import av
 import av.video.frame
 import numpy as np
 
-from pipeline.containers import InputContainer, VideoStream, describe, open_recording
+from pipeline.containers import InputContainer, VideoStream, demux, describe, open_recording
 from pipeline.errors import DecodeError, InputError
 from pipeline.frames import ArrayPicture, Frame, VideoPicture
 from pipeline.images import read_image
@@ -24,6 +25,8 @@ MISSING = "no picture came out of the decoder"
 
 # Skipping fewer frames than this by seeking costs more than decoding them.
 _SEEK_WORTH_FRAMES = 12
+# FFmpeg's AV_CODEC_FLAG_COPY_OPAQUE: a frame then carries what was attached to its packet.
+_COPY_OPAQUE = 1 << 7
 
 
 class SegmentDecoder:
@@ -42,6 +45,7 @@ class SegmentDecoder:
         self._segment = segment
         self.n_steps = 0
         self.failures: Counter[str] = Counter()
+        self._n_handed_out = self._n_damaged = 0
         self._last_error: str | None = None
 
     def frames(self) -> Iterator[Frame]:
@@ -68,22 +72,47 @@ class SegmentDecoder:
             yield Frame(index, ArrayPicture(image), image=name, timestamp=segment.image_times[int(position)])
 
     def _video_by_order(self) -> Iterator[Frame]:
-        """Frames counted from the start, for recordings whose times cannot be trusted."""
-        wanted = set(self._segment.wanted.tolist())
-        n_handed_out = 0
-        with open_recording(self._segment.source.path) as (container, stream):
-            for index, (frame, is_sound) in enumerate(self._decoded(container.demux(stream), stream)):
-                if index in wanted and is_sound:
-                    n_handed_out += 1
-                    yield self._frame(index, frame)
-                if index >= self._segment.wanted[-1]:
+        """Frames counted from the start, for recordings whose times cannot be trusted.
+
+        Such a container does not tell where its key frames are shown either: only decoding them does.
+        """
+        segment = self._segment
+        wanted = set(segment.wanted.tolist())
+        with open_recording(segment.source.path) as (container, stream):
+            for position, (frame, is_sound) in enumerate(self._decoded(demux(container, stream), stream)):
+                if frame.key_frame if segment.key_frames_only else position in wanted:
+                    yield from self._hand_out(position, frame, is_sound)
+                if self._n_handed_out + self._n_damaged == len(wanted):
                     break
-        self._count_failed(len(wanted) - n_handed_out)
+        self._count_failed()
+
+    def _key_frames(self) -> Iterator[Frame]:
+        """Where only key frames are wanted, each is decoded by itself and nothing else is."""
+        segment = self._segment
+        positions = {int(segment.pts[position]): int(position) for position in segment.wanted}
+        dts_of_key = dict(zip(segment.keys.tolist(), segment.key_dts.tolist(), strict=True))
+        first, last = int(segment.wanted[0]), int(segment.wanted[-1])
+        with open_recording(segment.source.path) as (container, stream):
+            packets = _packets_from_key(container, stream, int(segment.pts[first]), dts_of_key[first])
+            if packets is None:
+                _rewind(container, stream)
+                packets = demux(container, stream)
+            for packet in packets:
+                self.n_steps += 1
+                position = positions.get(packet.pts) if packet.pts is not None else None
+                if position is None:
+                    continue
+                for frame, is_sound in self._decoded(iter([packet]), stream):
+                    yield from self._hand_out(position, frame, is_sound)
+                stream.codec_context.flush_buffers()
+                if position == last:
+                    break
+        self._count_failed()
 
     def _video_by_pts(self) -> Iterator[Frame]:
         segment = self._segment
         wanted, wanted_pts = segment.wanted, segment.pts[segment.wanted]
-        cursor, n_handed_out = 0, 0
+        cursor = 0
         with open_recording(segment.source.path) as (container, stream):
             while cursor < len(wanted):
                 for frame, is_sound in self._decoded_from(int(wanted[cursor]), container, stream):
@@ -92,41 +121,30 @@ class SegmentDecoder:
                     while cursor < len(wanted) and wanted_pts[cursor] < frame.pts:
                         cursor += 1
                     if cursor < len(wanted) and wanted_pts[cursor] == frame.pts:
-                        if is_sound:
-                            n_handed_out += 1
-                            yield self._frame(int(wanted[cursor]), frame)
+                        yield from self._hand_out(int(wanted[cursor]), frame, is_sound)
                         cursor += 1
                     if cursor == len(wanted) or self._seeking_pays(frame.pts, int(wanted[cursor])):
                         break
                 else:
                     break  # the recording has ended
-        self._count_failed(len(wanted) - n_handed_out)
+        self._count_failed()
 
-    def _key_frames(self) -> Iterator[Frame]:
-        """Where only key frames are wanted, each is decoded by itself and nothing else is."""
+    def _hand_out(self, position: int, frame: av.VideoFrame, is_sound: bool) -> Iterator[Frame]:
+        if not is_sound:
+            self._n_damaged += 1
+            return
+        self._n_handed_out += 1
         segment = self._segment
-        positions = {int(segment.pts[position]): int(position) for position in segment.wanted}
-        dts_of_key = dict(zip(segment.keys.tolist(), segment.key_dts.tolist(), strict=True))
-        first, last = int(segment.wanted[0]), int(segment.wanted[-1])
-        n_handed_out = 0
-        with open_recording(segment.source.path) as (container, stream):
-            packets = _packets_from_key(container, stream, int(segment.pts[first]), dts_of_key[first])
-            if packets is None:
-                _rewind(container, stream)
-                packets = container.demux(stream)
-            for packet in packets:
-                self.n_steps += 1
-                position = positions.get(packet.pts) if packet.pts is not None and packet.size else None
-                if position is None:
-                    continue
-                for frame, is_sound in self._decoded(iter([packet]), stream):
-                    if is_sound:
-                        n_handed_out += 1
-                        yield self._frame(position, frame)
-                stream.codec_context.flush_buffers()
-                if position == last:
-                    break
-        self._count_failed(len(positions) - n_handed_out)
+        pts_s: Fraction = (int(segment.pts[position]) - segment.origin_pts) * segment.time_base
+        timestamp = None
+        if segment.start is not None:
+            timestamp = segment.start + timedelta(microseconds=round(pts_s * 1_000_000))
+        yield Frame(segment.first_index + position, VideoPicture(frame), pts_s=pts_s, timestamp=timestamp)
+
+    def _count_failed(self) -> None:
+        n_missing = self._segment.n_wanted - self._n_handed_out - self._n_damaged
+        cause = f" ({self._last_error})" if self._last_error else ""
+        self.failures += Counter({DAMAGED + cause: self._n_damaged, MISSING + cause: n_missing})
 
     def _seeking_pays(self, pts: int, next_position: int) -> bool:
         """Whether the next wanted frame's key frame lies so far ahead that seeking to it is quicker."""
@@ -159,7 +177,7 @@ class SegmentDecoder:
                 yield from frames
                 return
         _rewind(container, stream)
-        yield from self._decoded(container.demux(stream), stream)
+        yield from self._decoded(demux(container, stream), stream)
 
     def _starts(self, position: int) -> Iterator[tuple[int, int]]:
         """(pts, dts) of key frames from which a frame may be decoded, best first."""
@@ -171,41 +189,39 @@ class SegmentDecoder:
         yield from segment.earlier_keys
 
     def _decoded(self, packets: Iterator[av.Packet], stream: VideoStream) -> Iterator[tuple[av.VideoFrame, bool]]:
-        """Frames in display order, each with whether it is sound; errors are noted and decoding goes on."""
-        is_damaged = False
-        while True:
+        """Frames in display order, each with whether it is sound; errors are noted and decoding goes on.
+
+        Frames come out some packets after their own, so each packet is numbered and its frame carries the number:
+        what was decoded before the damage is sound even if it comes out after it.
+        """
+        stream.codec_context.flags |= _COPY_OPAQUE
+        damaged_from: int | None = None  # number of the first packet that frames may have suffered from
+        for number in itertools.count():
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
                 self._last_error, packet = describe(error), None
             self.n_steps += 1
+            is_sound = packet is None or not packet.is_corrupt
+            if packet is not None:
+                packet.opaque = number
             try:
                 frames = stream.codec_context.decode(packet)
             except av.EOFError:
                 frames = []
             except av.FFmpegError as error:
-                self._last_error, frames, is_damaged = describe(error), [], True
+                self._last_error, frames, is_sound = describe(error), [], False
+            if not is_sound and damaged_from is None:
+                damaged_from = number
             for frame in frames:
+                own_number = frame.opaque if isinstance(frame.opaque, int) else number
                 if frame.is_corrupt:
-                    is_damaged = True
-                elif frame.key_frame:
-                    is_damaged = False
-                yield frame, not is_damaged
+                    damaged_from = own_number if damaged_from is None else min(damaged_from, own_number)
+                elif frame.key_frame and damaged_from is not None and own_number > damaged_from:
+                    damaged_from = None
+                yield frame, damaged_from is None or own_number < damaged_from
             if packet is None:
                 return
-
-    def _frame(self, position: int, frame: av.VideoFrame) -> Frame:
-        segment = self._segment
-        pts_s: Fraction = (int(segment.pts[position]) - segment.origin_pts) * segment.time_base
-        timestamp = None
-        if segment.start is not None:
-            timestamp = segment.start + timedelta(microseconds=round(pts_s * 1_000_000))
-        return Frame(segment.first_index + position, VideoPicture(frame), pts_s=pts_s, timestamp=timestamp)
-
-    def _count_failed(self, n_failed: int) -> None:
-        if n_failed:
-            reason = f"{DAMAGED} ({self._last_error})" if self._last_error else MISSING
-            self.failures[reason] += n_failed
 
 
 def _packets_from_key(
@@ -219,9 +235,9 @@ def _packets_from_key(
     try:
         container.seek(key_dts, stream=stream, backward=True)
         stream.codec_context.flush_buffers()
-        packets = container.demux(stream)
+        packets = demux(container, stream)
         for packet in packets:
-            if packet.size and packet.pts == key_pts:
+            if packet.pts == key_pts:
                 return _chain(packet, packets)
             if packet.dts is not None and packet.dts > key_dts:
                 return None

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.clock import compile_time_pattern, recording_start
-from pipeline.containers import InputContainer, VideoStream, describe, open_recording
+from pipeline.containers import InputContainer, VideoStream, demux, describe, open_recording
 from pipeline.errors import DecodeError, InputError
 from pipeline.settings import Settings
 from pipeline.sources import Source
@@ -165,9 +165,7 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Packets:
     error: str | None = None
     with av.logging.Capture(local=True) as messages:
         try:
-            for packet in container.demux(stream):
-                if packet.size == 0:
-                    continue
+            for packet in demux(container, stream):
                 if packet.is_discard:
                     n_discarded += 1  # outside the edit list: decoded, never shown
                     continue
@@ -179,7 +177,8 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Packets:
                     keys_stand_alone &= _stands_alone(packet, stream)
         except av.FFmpegError as failure:
             error = f"reading stops after {len(pts)} frames ({describe(failure)})"
-    complaints = [text.strip() for level, _, text in messages if level <= av.logging.ERROR]
+    # What decoders say of the few packets that were tried does not count: damage inside packets is for decoding.
+    complaints = [text.strip() for _, name, text in messages if name == container.format.name]
     if error is None and complaints:
         error = f"the container is damaged ({complaints[0]})"
     known = [value for value in pts if value is not None]

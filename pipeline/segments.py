@@ -40,6 +40,7 @@ class Segment:
         time_source: `pts` or `order`.
         start: wall-clock time (UTC) of the source's first frame, where it is known.
         image_times: wall-clock time (UTC) of each of `pts`, for images whose names tell it.
+        key_frames_only: whether `wanted` are all key frames because only those were asked for.
     """
 
     source: Source
@@ -56,6 +57,7 @@ class Segment:
     time_source: str
     start: datetime | None
     image_times: tuple[datetime | None, ...] = ()
+    key_frames_only: bool = False
 
     @property
     def n_wanted(self) -> int:
@@ -90,6 +92,7 @@ def plan(index: SourceIndex, settings: Settings) -> Iterator[Segment]:
             time_source=index.time_source,
             start=index.start,
             image_times=_image_times(index.source.files[begin:end], settings),
+            key_frames_only=settings.keyframes,
         )
 
 

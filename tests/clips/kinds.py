@@ -125,6 +125,7 @@ def _timing_kinds() -> Iterable[ClipRecipe]:
         packet_count=COUNT - timing.CUT_PACKETS,
         keys=_KEYS[1:],
         start_s=GOP * _FRAME_S,
+        lost_count=GOP - timing.CUT_PACKETS,
         note="seven packets before the first key frame show nothing",
     )
     yield _kind(

@@ -34,6 +34,7 @@ class ClipRecipe:
         sizes_wh: widths and heights of the upright pictures in the order in which they appear.
         rotation_deg: clockwise turn that makes a decoded picture upright.
         encoder: name of FFmpeg's encoder, which a build may lack.
+        lost_count: frames before the first key frame, which are in the file but cannot be decoded from it.
         note: what makes this kind special.
     """
 
@@ -48,6 +49,7 @@ class ClipRecipe:
     sizes_wh: tuple[tuple[int, int], ...] = (SIZE_WH,)
     rotation_deg: int = 0
     encoder: str = "libx264"
+    lost_count: int = 0
     note: str = ""
 
     @property
