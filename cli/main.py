@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dataset": ("cli.dataset", "dataset", "Fetch, check and divide labelled face pictures."),
     "train": ("cli.train", "train", "Train a mask classifier on labelled faces."),
     "evaluate": ("cli.evaluate", "evaluate", "Measure a classifier on labelled faces."),
+    "export": ("cli.export", "export", "Write the .tflite models of a training run."),
+    "classify": ("cli.classify", "classify", "Judge the faces of pictures."),
     "inspect": ("cli.inspect", "inspect", "Show what the probe knows about recordings."),
     "train-detector": ("cli.train_detector", "train_detector", "Train the face detector on photographs with face boxes."),
     "evaluate-detector": ("cli.evaluate_detector", "evaluate_detector", "Measure a face detector on annotated photographs."),

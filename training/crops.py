@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import InputError
+from pipeline.errors import DecodeError, InputError
+from pipeline.frames import resize
+from pipeline.images import read_image
 
 Images = npt.NDArray[np.uint8]
 
@@ -41,11 +42,10 @@ def load_canvases(
     unreadable: list[str] = []
 
     def load(index: int) -> None:
-        picture = cv2.imread(str(folder / files[index]), cv2.IMREAD_COLOR)
-        if picture is None:
+        try:
+            canvases[index] = resize(read_image(str(folder / files[index])), (side_px, side_px))
+        except DecodeError:
             unreadable.append(files[index])
-        else:
-            canvases[index] = resize_square(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), side_px)
         if on_loaded:
             on_loaded(1)
 
@@ -58,13 +58,6 @@ def load_canvases(
             remedy="`facemask-batch dataset check` lists them; remove or replace them.",
         )
     return canvases
-
-
-def resize_square(picture: npt.NDArray[np.uint8], side_px: int) -> Images:
-    """Scale a picture to a square: by area when it shrinks, linearly when it grows."""
-    shrinks = max(picture.shape[:2]) > side_px
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=method), np.uint8)
 
 
 def inner_crops(canvases: Images, input_size_px: int) -> Images:

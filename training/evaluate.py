@@ -6,13 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from pipeline.classify import MaskClassifier
-from pipeline.errors import ConfigError, DecodeError
+from pipeline.errors import ConfigError
 from pipeline.frames import RgbImage
+from pipeline.images import read_image
 from training.metrics import PREFIX
 
 _CHUNK = 256
@@ -50,25 +50,15 @@ def predict(
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(files), _CHUNK):
             chunk = files[start : start + _CHUNK]
-            crops = list(pool.map(lambda path: crop_of_picture(classifier, read_picture(path), picture_scale), chunk))
+            crops = list(
+                pool.map(lambda path: crop_of_picture(classifier, read_image(str(path)), picture_scale), chunk)
+            )
             parts.append(classifier.probabilities(crops))
             if on_done:
                 on_done(len(chunk))
     columns = [f"{PREFIX}{label}" for label in classifier.labels]
     probabilities = pd.DataFrame(np.concatenate(parts), columns=columns, index=table.index)
     return pd.concat([table, probabilities], axis=1)
-
-
-def read_picture(path: Path) -> RgbImage:
-    """An image file as (H, W, 3) uint8 RGB, its EXIF orientation applied.
-
-    Raises:
-        DecodeError: it cannot be read.
-    """
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise DecodeError("not a readable image", path=path, remedy="Remove the file or replace it.")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def crop_of_picture(classifier: MaskClassifier, picture: RgbImage, picture_scale: float) -> RgbImage:

@@ -108,8 +108,8 @@ def finish_card(
             "min_confidence": f"least value at which {TARGET_ACCURACY:.0%} of the verdicts are right, giving up at "
             f"most {MAX_INDETERMINATE:.0%} of the faces ({_VERDICT}): {threshold.accuracy:.2%} right, "
             f"{threshold.indeterminate_share:.2%} given up",
-            "min_face_px": f"least size from which with or without is told rightly for {MIN_FACE_ACCURACY:.0%} of the "
-            "validation faces in every step of 8 px, and not below the smallest of them",
+            "min_face_px": "least size from which with or without is told rightly for "
+            f"{MIN_FACE_ACCURACY:.0%} of the validation faces in every step of 8 px, not below the smallest of them",
         },
         "metrics": {"split": "val", **summary(table, config.street_sources)},
         "limits": limits,

@@ -1,0 +1,94 @@
+"""`facemask-batch dataset`: fetch, check and divide the pictures that `train` learns from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def dataset() -> None:
+    """Fetch, check and divide labelled face pictures."""
+
+
+@dataset.command()
+@click.argument("name")
+@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="Where the pictures go.")
+def fetch(name: str, folder: Path) -> None:
+    """Download the Kaggle data set NAME (owner/name), for example istiakhasan/facemask44k."""
+    from training.fetch import fetch_kaggle
+
+    click.echo(f"Fetching {name} ...")
+    found = fetch_kaggle(name, folder)
+    click.echo(f"{found}\nCheck it with: facemask-batch dataset check {found}")
+
+
+@dataset.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write the table of pictures as CSV.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def check(data: Path, out: Path | None, quiet: bool) -> int:
+    """Look for unreadable files, tiny pictures, imbalance and duplicates in DATA; code 3 if a file is unreadable."""
+    from training.dataset import read_dataset
+    from training.inspect_data import NEAR_BITS
+
+    table = read_dataset(data)
+    inspection = _inspect(data, table, quiet)
+    kept = inspection.table
+    counts = table["label"].value_counts()
+    for label, count in counts.items():
+        click.echo(f"{label:<16}{count:>8}  {count / len(table):.1%}")
+    sides = kept[["width_px", "height_px"]].max(axis=1)
+    if len(kept):
+        quantiles = sides.quantile([0, 0.05, 0.5, 0.95, 1]).astype(int).tolist()
+        click.echo("longer side, px: least {}, 5 % {}, median {}, 95 % {}, most {}".format(*quantiles))
+        click.echo(f"under 32 px: {int((sides < 32).sum())}")
+    click.echo(f"unreadable: {len(inspection.unreadable)}")
+    for name in inspection.unreadable[:20]:
+        click.echo(f"  {name}")
+    click.echo(f"identical files: {inspection.duplicates}")
+    click.echo(f"near-duplicates (perceptual hash within {NEAR_BITS} bits): {inspection.near_duplicates}")
+    across = inspection.across_classes
+    click.echo(f"near-duplicates across classes: {len(across)} in {across['near_group'].nunique()} groups")
+    for names in across.groupby("near_group")["file"].apply(list).head(10):
+        click.echo(f"  {'  '.join(names[:4])}")
+    if out is not None:
+        kept.to_csv(out, index=False)
+    return 3 if inspection.unreadable else 0
+
+
+@dataset.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The CSV.  [default: DATA/split.csv]")
+@click.option("--seed", default=20, show_default=True)
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
+    """Divide DATA 80:20 into train and val, by class, with near-duplicates on one side; write a CSV for `train`."""
+    import numpy as np
+
+    from training.dataset import read_dataset
+    from training.inspect_data import merge_groups
+    from training.split import assign_folds
+
+    table = read_dataset(data)
+    inspection = _inspect(data, table, quiet)
+    kept = inspection.table
+    kept = kept.assign(group=merge_groups(kept))
+    kept = kept.assign(split=np.where(assign_folds(kept, seed) == 0, "val", "train"))
+    path = out or data / "split.csv"
+    kept[["file", "label", "group", "split"]].to_csv(path, index=False)
+    for (part, label), count in kept.groupby(["split", "label"]).size().items():
+        click.echo(f"{part:<6}{label:<16}{count:>8}")
+    if inspection.unreadable:
+        click.echo(f"{len(inspection.unreadable)} unreadable pictures were left out.")
+    click.echo(f"Wrote {path}")
+
+
+def _inspect(data: Path, table, quiet: bool):  # type: ignore[no-untyped-def]
+    from tqdm import tqdm
+
+    from training.inspect_data import inspect_dataset
+
+    with tqdm(total=len(table), unit="picture", disable=True if quiet else None) as bar:
+        return inspect_dataset(data, table, bar.update)

@@ -1,0 +1,122 @@
+"""`facemask-batch evaluate`: a classifier on labelled pictures, through the code that the audit uses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--compare", "other", help="A second model, compared on the same pictures.")
+@click.option(
+    "--picture-scale", type=float, help="What a picture shows, in face boxes.  [default: as the model sees]"
+)
+@click.option("--split", type=click.Path(path_type=Path), help="CSV of file and split; only its `val` is used.")
+@click.option("--corrections", type=click.Path(path_type=Path), help="CSV of corrected labels; both are reported.")
+@click.option(
+    "--street", "street_sources", multiple=True, help="A source reported as street photographs; repeatable."
+)
+@click.option("--predictions", type=click.Path(path_type=Path), help="Write every picture's probabilities as CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--seed", default=20, show_default=True, help="Of the confidence interval's draws.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def evaluate(
+    model: str,
+    data: Path,
+    other: str | None,
+    picture_scale: float | None,
+    split: Path | None,
+    corrections: Path | None,
+    street_sources: tuple[str, ...],
+    predictions: Path | None,
+    as_json: bool,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Measure MODEL (a bundled model's name or a .tflite) on the labelled folder DATA.
+
+    DATA holds with_mask/ and without_mask/ (incorrect_mask/), with or without a faces.csv. A folder whose pictures
+    carry the split of their training is measured with --split RUN/split.csv.
+    """
+    from pipeline.classify import MaskClassifier
+    from training.corrections import UNCLEAR, apply_corrections
+    from training.dataset import read_dataset
+    from training.metrics import STREET_SOURCES, report_text, summary
+    from training.split import read_split
+
+    table = read_dataset(data)
+    if split is not None:
+        table = table[read_split(split, table) == "val"].reset_index(drop=True)
+    if corrections is not None:
+        table = apply_corrections(table, corrections)
+        table = table[table["label"] != UNCLEAR].reset_index(drop=True)
+    classifier = MaskClassifier(model)
+    tables = {model: _predict(classifier, data, table, picture_scale, quiet)}
+    if other is not None:
+        tables[other] = _predict(MaskClassifier(other), data, table, picture_scale, quiet)
+    street = street_sources or STREET_SOURCES
+    result: dict[str, Any] = {name: summary(predicted, street) for name, predicted in tables.items()}
+    if corrections is not None:
+        for name, predicted in tables.items():
+            result[f"{name}, given labels"] = summary(predicted, street, "given_label")
+    if other is not None:
+        result["difference"] = _difference(tables[model], tables[other], seed)
+    if predictions is not None:
+        tables[model].to_csv(predictions, index=False, float_format="%.6f")
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    for name, predicted in tables.items():
+        click.echo(f"{name}\n{report_text(predicted)}")
+    for name, figures in result.items():
+        click.echo(_lines(name, figures))
+
+
+def _predict(classifier: Any, data: Path, table: Any, picture_scale: float | None, quiet: bool) -> Any:
+    from tqdm import tqdm
+
+    from training.evaluate import predict
+
+    with tqdm(total=len(table), unit="face", disable=True if quiet else None) as bar:
+        return predict(classifier, data, table, picture_scale or classifier.crop_scale, bar.update)
+
+
+def _difference(first: Any, second: Any, seed: int) -> dict[str, float]:
+    from training.metrics import correct, difference_interval
+
+    groups = first["group"].to_numpy()
+    gain, low, high = difference_interval(groups, correct(first), correct(second), seed)
+    return {"accuracy_difference": round(gain, 5), "low_95": round(low, 5), "high_95": round(high, 5)}
+
+
+def _lines(name: str, figures: dict[str, Any]) -> str:
+    """The figures of one model as plain lines."""
+    if "accuracy_difference" in figures:
+        ends = f"{figures['low_95']:+.2%} to {figures['high_95']:+.2%}"
+        return (
+            f"difference of accuracy, all classes: {figures['accuracy_difference']:+.2%} (95 %: {ends}, over groups)"
+        )
+    rows = [("all classes", figures["accuracy_all_classes"], figures["n"])]
+    rows.append(("with or without", figures["with_without"]["accuracy"], figures["with_without"]["n"]))
+    rows += [(f"  {size}", part["accuracy"], part["n"]) for size, part in figures["by_face_px"].items()]
+    if "street" in figures:
+        street = figures["street"]
+        rows.append(("  street sources", street["with_without"]["accuracy"], street["with_without"]["n"]))
+        over_32 = street["with_without_over_32_px"]
+        rows.append(("  street, over 32 px", over_32["accuracy"], over_32["n"]))
+    rows += [
+        (f"  source {source}", part["accuracy"], part["n"]) for source, part in figures.get("by_source", {}).items()
+    ]
+    lines = [name] + [f"  {what:<22}{share:>8.2%} of {n}" for what, share, n in rows if share is not None]
+    if figures["incorrect_mask"]:
+        found = figures["incorrect_mask"]
+        lines.append(
+            f"  incorrect_mask: precision {found['precision']:.2%}, recall {found['recall']:.2%} of {found['n']}"
+        )
+    lines.append(f"  expected calibration error {figures['expected_calibration_error']:.2%}")
+    return "\n".join(lines)

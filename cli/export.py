@@ -1,0 +1,36 @@
+"""`facemask-batch export`: the models of a finished training run, once more or quantised otherwise."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--quantize",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    multiple=True,
+    help="Which models to write; repeatable.  [default: all]",
+)
+@click.option("--limits", default="", help="What the model cannot do; goes into its card.")
+def export(run_folder: Path, quantize: tuple[str, ...], limits: str) -> None:
+    """Write the .tflite models and cards of RUN; one that disagrees with the Keras model is refused."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from training.config import TrainConfig
+
+    config = TrainConfig.load(run_folder / "config.json")
+
+    from training.export import QUANTIZATIONS
+    from training.finish import export_all
+    from training.prepare import prepare
+    from training.train import load_trained
+
+    model = load_trained(run_folder)
+    command = " ".join(["facemask-batch", *sys.argv[1:]])
+    export_all(model, config, prepare(config), run_folder, command, limits, click.echo, quantize or QUANTIZATIONS)

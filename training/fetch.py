@@ -1,0 +1,65 @@
+"""Data sets from Kaggle, through Kaggle's own client library."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+from pipeline.errors import ConfigError, InputError
+from training.dataset import LABELS
+
+_CREDENTIALS = (
+    "Create an API token in your Kaggle account's settings and save it as ~/.kaggle/kaggle.json, or set "
+    "KAGGLE_USERNAME and KAGGLE_KEY. Without Kaggle, download the archive in a browser and unpack it yourself."
+)
+
+
+def fetch_kaggle(name: str, folder: Path) -> Path:
+    """Download and unpack a Kaggle data set.
+
+    Args:
+        name: `owner/name`, as in the data set's address.
+        folder: where it is unpacked; created if need be.
+
+    Returns:
+        The folder that holds the class folders, or `folder` itself if none is found in it.
+
+    Raises:
+        ConfigError: the name is malformed, the client is not installed, or there are no credentials.
+        InputError: Kaggle cannot be reached, refuses, or has no such data set.
+    """
+    if not re.fullmatch(r"[\w-]+/[\w.-]+", name):
+        raise ConfigError(f"not the name of a Kaggle data set: {name}", remedy="It has the form owner/name.")
+    try:
+        # Importing the package tries to log in and prints help when it cannot; our own error says it better.
+        with contextlib.redirect_stdout(io.StringIO()):
+            from kaggle.api.kaggle_api_extended import KaggleApi
+            from requests import RequestException
+
+            api = KaggleApi()
+            api.authenticate()
+    except ImportError as error:
+        raise ConfigError("Kaggle's client is not installed", remedy="pip install 'facemask-batch[train]'") from error
+    except (SystemExit, OSError, ValueError) as error:
+        raise ConfigError("there are no Kaggle credentials", remedy=_CREDENTIALS) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        api.dataset_download_files(name, path=str(folder), quiet=False, unzip=True)
+    except RequestException as error:
+        raise _failure(name, folder, error) from error
+    return next((path.parent for path in sorted(folder.rglob(LABELS[0])) if path.is_dir()), folder)
+
+
+def _failure(name: str, folder: Path, error: Exception) -> InputError:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return InputError(f"Kaggle refuses the credentials for {name} (HTTP {status})", remedy=_CREDENTIALS)
+    if status == 404:
+        return InputError(f"Kaggle has no data set {name}", remedy="Check the name in the data set's address.")
+    return InputError(
+        f"Kaggle cannot be reached ({type(error).__name__})",
+        path=folder,
+        remedy="Check the network connection and try again; what was downloaded is kept.",
+    )
