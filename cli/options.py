@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.settings import Settings
+from pipeline.settings import IncidentSettings, Settings
 
+_KINDS = (Settings, IncidentSettings)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -38,7 +39,7 @@ class SectionedCommand(click.Command):
     """A command whose help lists the settings under their group's heading."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups = {item.name: item.metadata["group"] for item in dataclasses.fields(Settings)}
+        groups = {item.name: item.metadata["group"] for kind in _KINDS for item in dataclasses.fields(kind)}
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -51,16 +52,30 @@ class SectionedCommand(click.Command):
 
 def settings_options(function: Function) -> Function:
     """Add one option for every setting; `settings_from` turns their values into Settings."""
-    hints = typing.get_type_hints(Settings)
-    # Decorators apply from the bottom up; help is to show the options as the dataclass lists them.
-    for item in reversed(dataclasses.fields(Settings)):
-        function = _option(item, hints[item.name])(function)
-    return function
+    return _add_options(Settings, function)
+
+
+def incident_options(function: Function) -> Function:
+    """Add one option for every setting of persons and incidents."""
+    return _add_options(IncidentSettings, function)
 
 
 def settings_from(values: dict[str, Any]) -> Settings:
     """Settings from the values of the options; raises ConfigError."""
     return Settings(**{item.name: values[item.name] for item in dataclasses.fields(Settings)})
+
+
+def incident_settings_from(values: dict[str, Any]) -> IncidentSettings:
+    """Settings of persons and incidents from the values of the options; raises ConfigError."""
+    return IncidentSettings(**{item.name: values[item.name] for item in dataclasses.fields(IncidentSettings)})
+
+
+def _add_options(kind: type[Any], function: Function) -> Function:
+    hints = typing.get_type_hints(kind)
+    # Decorators apply from the bottom up; help is to show the options as the dataclass lists them.
+    for item in reversed(dataclasses.fields(kind)):
+        function = _option(item, hints[item.name])(function)
+    return function
 
 
 def flag_name(setting: str) -> str:

@@ -1,0 +1,117 @@
+"""Reads the tables of an audit that has been made, and writes what follows from them beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import schema
+from pipeline.errors import StoreError
+from pipeline.ledger import DUPLICATE
+from pipeline.store import RUN_FILE, SOURCES_FILE, atomic_file, table_paths
+
+TRACKS_FILE = "tracks.parquet"
+INCIDENTS_FILE = "incidents.parquet"
+HOURS_FILE = "hours.parquet"
+REPORT_FILE = "report.html"
+EVIDENCE_FOLDER = "evidence"
+
+
+class AuditFolder:
+    """The folder of an audit that has ended, or whose sources have in part.
+
+    Args:
+        folder: the audit folder.
+
+    Raises:
+        StoreError: there is no audit in the folder.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            run = json.loads((self.folder / RUN_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                "this is no audit folder: it holds no run.json that can be read",
+                path=self.folder,
+                remedy="Give the folder that `facemask-batch run ... --out FOLDER` made.",
+            ) from error
+        self.run: dict[str, Any] = run
+
+    def sources(self) -> list[dict[str, Any]]:
+        """The rows of sources.parquet, by camera, start and name."""
+        records = self._read(SOURCES_FILE).to_pylist()
+        return sorted(records, key=lambda r: (r["camera"], str(r["start_timestamp"] or ""), r["source"]))
+
+    def judged_sources(self) -> list[dict[str, Any]]:
+        """The sources that have rows of their own: duplicates have none."""
+        return [record for record in self.sources() if record["status"] != DUPLICATE]
+
+    def frames(self, record: dict[str, Any], columns: list[str] | None = None) -> pa.Table:
+        """The sampled frames of a source, by frame index."""
+        path, _ = table_paths(self.folder, record["source_id"], record["camera"])
+        return _source_table(path, schema.FRAMES, columns)
+
+    def faces(self, record: dict[str, Any], columns: list[str] | None = None) -> pa.Table:
+        """The faces of a source, by frame index."""
+        _, path = table_paths(self.folder, record["source_id"], record["camera"])
+        return _source_table(path, schema.FACES, columns)
+
+    def tracks(self, columns: list[str] | None = None) -> pa.Table:
+        """One row a person."""
+        return self._read(TRACKS_FILE, columns)
+
+    def incidents(self, columns: list[str] | None = None) -> pa.Table:
+        """One row an incident."""
+        return self._read(INCIDENTS_FILE, columns)
+
+    def hours(self) -> pa.Table:
+        """One row a camera and hour."""
+        return self._read(HOURS_FILE)
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write a table beside the others; it gets its name when it is whole."""
+        try:
+            with atomic_file(self.folder / name) as file:
+                pq.write_table(table, file, compression="zstd")
+        except OSError as error:
+            raise StoreError(f"{name} cannot be written ({error.strerror})", path=self.folder) from error
+
+    def write_run(self, **changes: Any) -> None:
+        """Change entries of run.json."""
+        self.run = {**self.run, **changes}
+        try:
+            with atomic_file(self.folder / RUN_FILE) as file:
+                file.write((json.dumps(self.run, indent=2, ensure_ascii=False, default=str) + "\n").encode())
+        except OSError as error:
+            raise StoreError(f"run.json cannot be written ({error.strerror})", path=self.folder) from error
+
+    def _read(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        path = self.folder / name
+        if not path.exists():
+            remedy = "Run `facemask-batch incidents` on the folder first."
+            if name == SOURCES_FILE:
+                remedy = "The audit has not ended; the same `facemask-batch run` command goes on with it."
+            raise StoreError(f"the audit holds no {name}", path=self.folder, remedy=remedy)
+        return _read_table(path, columns)
+
+
+def _source_table(path: Path, of_schema: pa.Schema, columns: list[str] | None) -> pa.Table:
+    if not path.exists():  # such a source could not be judged at all
+        empty = of_schema.empty_table()
+        return empty.select(columns) if columns is not None else empty
+    return _read_table(path, columns)
+
+
+def _read_table(path: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        # A file by itself: readers of whole folders would add the camera from the path.
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=columns)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(f"the table cannot be read ({error})", path=path) from error
