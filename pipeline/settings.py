@@ -71,7 +71,10 @@ class Settings:
     time_zone: str = option("UTC", "IANA time zone of clock times in file names and of --start-time.", group="Inputs")
 
     detector: str = option(
-        "default", "Face detector: a bundled model's name, a .tflite, or a YuNet .onnx.", group="Detection"
+        "default",
+        "Face detector: a bundled model's name, a .tflite, or a YuNet .onnx.",
+        changes_rows=False,  # what the file holds does, and its sha256 is compared
+        group="Detection",
     )
     detect_size: int | None = option(
         None,
@@ -92,7 +95,10 @@ class Settings:
     )
 
     classifier: str = option(
-        "accurate", "Mask classifier: a bundled model's name or a .tflite.", group="Classification"
+        "accurate",
+        "Mask classifier: a bundled model's name or a .tflite.",
+        changes_rows=False,  # what the file holds does, and its sha256 is compared
+        group="Classification",
     )
     batch_size: int = option(
         16,
