@@ -231,7 +231,9 @@ class YunetFaceDetector:
         rows = np.asarray(rows, dtype=np.float32)
         boxes_xyxy = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
         boxes_xyxy = boxes_xyxy * np.tile(np.asarray(scale_xy, dtype=np.float32), 2)
-        return _in_frame(boxes_xyxy.astype(np.float32), rows[:, 14].astype(np.float32), picture.size_wh, self._min_face_px)
+        return _in_frame(
+            boxes_xyxy.astype(np.float32), rows[:, 14].astype(np.float32), picture.size_wh, self._min_face_px
+        )
 
 
 def _in_frame(boxes_xyxy: FloatArray, scores: FloatArray, size_wh: tuple[int, int], min_face_px: int) -> Detections:

@@ -8,11 +8,15 @@ from fractions import Fraction
 from typing import Protocol
 
 import av
+import av.video.plane
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 RgbImage = npt.NDArray[np.uint8]  # (height, width, 3) uint8, red first
+
+# Pixel formats whose planes are plain pictures of 8 bits; what comes from recorders is nearly always the first.
+_EIGHT_BIT_PLANES = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gray"})
 
 
 class Picture(Protocol):
@@ -50,7 +54,7 @@ class ArrayPicture:
 
 
 class VideoPicture:
-    """A decoded video frame in its own pixel format; swscale converts and scales, then it is turned upright."""
+    """A decoded video frame in its own pixel format, converted when somebody asks and turned upright then."""
 
     def __init__(self, frame: av.VideoFrame) -> None:
         self._frame = frame
@@ -64,20 +68,24 @@ class VideoPicture:
 
     def rgb(self) -> RgbImage:
         if self._rgb is None:
-            self._rgb = self._convert((self._frame.width, self._frame.height))
+            self._rgb = self._turn(_rgb_of(self._frame))
         return self._rgb
 
     def resized(self, size_wh: tuple[int, int]) -> RgbImage:
-        return self._convert(self._upright(size_wh))
+        width, height = self._upright(size_wh)
+        if (
+            self._frame.format.name in _EIGHT_BIT_PLANES
+            and self._rgb is None
+            and width <= self._frame.width
+            and height <= self._frame.height
+        ):
+            return self._turn(_rgb_of(_shrink_planes(self._frame, width, height)))
+        return resize(self.rgb(), size_wh)
 
     def _upright(self, size_wh: tuple[int, int]) -> tuple[int, int]:
         return size_wh if self._quarter_turns % 2 == 0 else (size_wh[1], size_wh[0])
 
-    def _convert(self, stored_wh: tuple[int, int]) -> RgbImage:
-        converted = self._frame.reformat(
-            width=stored_wh[0], height=stored_wh[1], format="rgb24", interpolation="AREA", threads=1
-        )
-        image = np.asarray(converted.to_ndarray(), dtype=np.uint8)
+    def _turn(self, image: RgbImage) -> RgbImage:
         return np.ascontiguousarray(np.rot90(image, self._quarter_turns)) if self._quarter_turns else image
 
 
@@ -105,3 +113,37 @@ def resize(image: RgbImage, size_wh: tuple[int, int]) -> RgbImage:
     shrinks = size_wh[0] < image.shape[1] or size_wh[1] < image.shape[0]
     resized = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
+
+
+def _rgb_of(frame: av.VideoFrame) -> RgbImage:
+    # swscale knows every pixel format, and the frame's own colour space and range.
+    return np.asarray(frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
+
+
+def _shrink_planes(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """A smaller frame of the same pixel format: brightness and colour are shrunk before they are converted.
+
+    Of a large frame this converts only the pixels that are kept, which takes a third to two thirds of the time that
+    swscale needs for both in one, and comes closer to the average over the pixels that a smaller one stands for.
+    """
+    small = av.VideoFrame(width, height, frame.format.name)
+    small.colorspace, small.color_range = frame.colorspace, frame.color_range
+    for source, target in zip(frame.planes, small.planes, strict=True):
+        _pixels(target)[:] = _shrink_plane(_pixels(source), (target.width, target.height))
+    return small
+
+
+def _shrink_plane(plane: npt.NDArray[np.uint8], size_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """A plane at a smaller size; beyond a half it is halved last, since OpenCV averages two by two very fast."""
+    twice_wh = (2 * size_wh[0], 2 * size_wh[1])
+    if plane.shape[1] > twice_wh[0] and plane.shape[0] > twice_wh[1]:
+        plane = np.asarray(cv2.resize(plane, twice_wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    is_half = plane.shape[::-1] == twice_wh
+    interpolation = cv2.INTER_AREA if is_half else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(plane, size_wh, interpolation=interpolation), dtype=np.uint8)
+
+
+def _pixels(plane: av.video.plane.VideoPlane) -> npt.NDArray[np.uint8]:
+    """(height, width) uint8: a view of a plane's memory, without the padding at the end of each line."""
+    lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
+    return lines[: plane.height, : plane.width]
