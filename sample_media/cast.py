@@ -116,7 +116,7 @@ BEA = Look(
 )
 CARO = Look("collins", top_bgr=(38, 62, 120), top_gain=0.8, skin_gain=1.02, width=1.05, jaw_width=1.07)
 DORA = Look("collins", flip=True, top_bgr=(150, 152, 156), skin_gain=0.95, skin_saturation=0.85, width=1.02)
-ELSA = Look("hopper", skin_saturation=0.72)
+ELSA = Look("hopper", top_bgr=(84, 60, 48), skin_saturation=0.72)
 FAY = Look("hopper", flip=True, top_bgr=(90, 88, 84), skin_gain=0.9, skin_saturation=0.66, width=0.94)
 GRETA = Look("hopper", top_bgr=(50, 40, 110), skin_gain=1.06, skin_saturation=0.6, width=1.04, jaw_width=0.94)
 
