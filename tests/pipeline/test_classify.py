@@ -36,10 +36,8 @@ def test_crop_is_the_square_around_the_box() -> None:
 )
 def test_what_lies_outside_the_frame_repeats_its_edge(box: list[int], columns: range, rows: range) -> None:
     crop = crop_face(numbered_image(100, 100), np.asarray(box, np.float32), 1.5, 30)
-    assert crop.shape == (30, 30, 3)
-    if len(columns) == 30 and box[2] - box[0] == 20 and box[3] - box[1] == 20:
-        expected = numbered_image(100, 100)[np.clip(rows, 0, 99)][:, np.clip(columns, 0, 99)]
-        np.testing.assert_array_equal(crop, expected)
+    expected = numbered_image(100, 100)[np.clip(rows, 0, 99)][:, np.clip(columns, 0, 99)]
+    np.testing.assert_array_equal(crop, expected)
 
 
 @pytest.mark.parametrize("box", [[0, 0, 0.2, 0.2], [99.9, 99.9, 100, 100], [0, 0, 100, 100], [-3, 40, 2, 44]])
