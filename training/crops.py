@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 
 from pipeline.errors import DecodeError, InputError
 from pipeline.frames import resize
@@ -28,6 +29,12 @@ def canvas_side_px(input_size_px: int, picture_scale: float, crop_scale: float) 
     """
     side_px = round(input_size_px * picture_scale / crop_scale)
     return side_px + (side_px - input_size_px) % 2
+
+
+def reading_threads() -> ThreadPoolExecutor:
+    """Threads that read pictures. Pillow loads its formats before, which fails when two threads begin it at once."""
+    PIL.Image.init()
+    return ThreadPoolExecutor(2)
 
 
 def load_canvases(
@@ -49,7 +56,7 @@ def load_canvases(
         if on_loaded:
             on_loaded(1)
 
-    with ThreadPoolExecutor(2) as pool:
+    with reading_threads() as pool:
         list(pool.map(load, range(len(files))))
     if unreadable:
         raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from pipeline.classify import MaskClassifier
 from pipeline.errors import ConfigError
 from pipeline.frames import RgbImage
 from pipeline.images import read_image
+from training.crops import reading_threads
 from training.metrics import PREFIX
 
 _CHUNK = 256
@@ -47,7 +47,7 @@ def predict(
         )
     files = [folder / name for name in table["file"]]
     parts = []
-    with ThreadPoolExecutor(2) as pool:
+    with reading_threads() as pool:
         for start in range(0, len(files), _CHUNK):
             chunk = files[start : start + _CHUNK]
             crops = list(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 import albumentations
 import cv2
@@ -14,21 +13,7 @@ import tensorflow as tf
 from training.augment import CctvAugmentation, cctv_example, cctv_geometry, plain_example, reference_geometry
 from training.config import TrainConfig
 from training.crops import Images
-
-
-@dataclass(frozen=True)
-class TrainingArrays:
-    """The training split in memory.
-
-    Attributes:
-        canvases: (N, side, side, 3) uint8 RGB, faces with margin.
-        targets: (N, C) float32, a distribution over the classes for each.
-        weights: (N,) float32, of each picture in the loss.
-    """
-
-    canvases: Images
-    targets: npt.NDArray[np.float32]
-    weights: npt.NDArray[np.float32]
+from training.prepare import TrainingArrays
 
 
 class _ThreadGeometry(threading.local):
@@ -74,10 +59,3 @@ def training_stream(arrays: TrainingArrays, config: TrainConfig, first_epoch: in
     numbers = tf.data.Dataset.range(first_epoch * n_pictures, np.iinfo(np.int64).max)
     stream = numbers.map(load, num_parallel_calls=2, deterministic=True)
     return stream.batch(config.batch_size, drop_remainder=True).prefetch(3)
-
-
-def class_weights(labels: npt.NDArray[np.int64], n_classes: int, power: float) -> npt.NDArray[np.float32]:
-    """(n_classes,) weights proportional to frequency ** -power, with a mean of 1 over the pictures."""
-    counts = np.bincount(labels, minlength=n_classes).astype(np.float64)
-    weights = counts**-power
-    return (weights / np.average(weights, weights=counts)).astype(np.float32)

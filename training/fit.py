@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from training.config import TrainConfig
 from training.crops import Images
-from training.examples import TrainingArrays, training_stream
+from training.examples import training_stream
 from training.network import BACKBONE_NAME, build_classifier, load_backbone
+from training.prepare import TrainingArrays
 
 CHECKPOINTS = "checkpoints"
 HISTORY = "history.csv"
@@ -93,6 +94,7 @@ def fit(
         steps_per_epoch=steps,
         validation_data=(val_crops, val_targets),
         validation_batch_size=64,
+        shuffle=False,
         verbose=0,
         callbacks=[
             keras.callbacks.CSVLogger(run_folder / HISTORY, append=first_epoch > 0),
@@ -147,7 +149,7 @@ def _fit_head(
     _compile(model, keras.optimizers.AdamW(2e-3), config.label_smoothing)
     step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: listener.on_step())
     stream = training_stream(arrays, config, 0)
-    model.fit(stream, epochs=config.head_epochs, steps_per_epoch=steps, verbose=0, callbacks=[step])
+    model.fit(stream, epochs=config.head_epochs, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[step])
     backbone.trainable = True
 
 

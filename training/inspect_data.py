@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +14,8 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from training.crops import reading_threads
 
 HASH_SIDE = 8
 # Pictures whose 64-bit perceptual hashes differ in no more than this many bits are taken for the same photograph.
@@ -75,7 +76,7 @@ def inspect_dataset(folder: Path, table: pd.DataFrame, on_done: Callable[[int], 
             on_done(1)
         return found
 
-    with ThreadPoolExecutor(2) as pool:
+    with reading_threads() as pool:
         results = list(pool.map(look, table["file"]))
     readable = [index for index, result in enumerate(results) if result is not None]
     kept = table.iloc[readable].reset_index(drop=True)

@@ -9,6 +9,7 @@ Architecture: Howard et al., MobileNets: Efficient Convolutional Neural Networks
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -26,11 +27,21 @@ LOGITS_NAME = "logits"
 
 def mobilenet_v1(size_px: int, alpha: float) -> keras.Model:
     """The folded backbone: (N, size, size, 3) float32 in [-1, 1] -> (N, size / 32, size / 32, 1024 * alpha)."""
+    # Without normalisation a random start must keep the variance itself. Keras counts a depthwise kernel's inputs
+    # over all channels, though each output sees nine numbers only.
+    depthwise = keras.initializers.RandomNormal(stddev=(2 / 9) ** 0.5)
+    pointwise = "he_normal"
     pixels = keras.Input((size_px, size_px, 3))
-    x = layers.Conv2D(int(32 * alpha), 3, 2, "same", activation="relu6", name="conv1")(pixels)
+    x = layers.Conv2D(int(32 * alpha), 3, 2, "same", activation="relu6", kernel_initializer=pointwise, name="conv1")(
+        pixels
+    )
     for number, (filters, stride) in enumerate(BLOCKS, start=1):
-        x = layers.DepthwiseConv2D(3, stride, "same", activation="relu6", name=f"depthwise_{number}")(x)
-        x = layers.Conv2D(int(filters * alpha), 1, activation="relu6", name=f"pointwise_{number}")(x)
+        x = layers.DepthwiseConv2D(
+            3, stride, "same", activation="relu6", depthwise_initializer=depthwise, name=f"depthwise_{number}"
+        )(x)
+        x = layers.Conv2D(
+            int(filters * alpha), 1, activation="relu6", kernel_initializer=pointwise, name=f"pointwise_{number}"
+        )(x)
     return keras.Model(pixels, x, name=BACKBONE_NAME)
 
 
@@ -65,7 +76,10 @@ def load_backbone(model: keras.Model, weights: str, size_px: int, alpha: float) 
             weights="imagenet" if weights == "imagenet" else None,
         )
         if weights != "imagenet":
-            source.load_weights(weights)
+            with warnings.catch_warnings():
+                # Keras warns of every container that holds no weights; a file that does not fit is an error.
+                warnings.simplefilter("ignore", UserWarning)
+                source.load_weights(weights)
     except Exception as error:  # Keras raises plain Exception for a failed download, and five kinds for a bad file
         raise ModelError(
             f"the backbone's weights cannot be loaded ({_first_line(error)})",

@@ -15,8 +15,22 @@ from training.config import TrainConfig
 from training.corrections import UNCLEAR, apply_corrections
 from training.crops import Images, canvas_side_px, inner_crops, load_canvases
 from training.dataset import labels_of, read_dataset
-from training.examples import TrainingArrays, class_weights
 from training.split import assign_folds, read_split, split_dataset
+
+
+@dataclass(frozen=True)
+class TrainingArrays:
+    """The training split in memory.
+
+    Attributes:
+        canvases: (N, side, side, 3) uint8 RGB, faces with margin.
+        targets: (N, C) float32, a distribution over the classes for each.
+        weights: (N,) float32, of each picture in the loss.
+    """
+
+    canvases: Images
+    targets: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -120,3 +134,10 @@ def _weights(
     street = table["source"].isin(config.street_sources).to_numpy()
     weights = np.where(street, weights * config.street_weight, weights)
     return (weights / weights.mean()).astype(np.float32)
+
+
+def class_weights(labels: npt.NDArray[np.int64], n_classes: int, power: float) -> npt.NDArray[np.float32]:
+    """(n_classes,) weights proportional to frequency ** -power, with a mean of 1 over the pictures."""
+    counts = np.bincount(labels, minlength=n_classes).astype(np.float64)
+    weights = counts**-power
+    return (weights / np.average(weights, weights=counts)).astype(np.float32)

@@ -19,7 +19,7 @@ from training.config import TrainConfig
 from training.finish import export_all
 from training.fit import CHECKPOINTS, HISTORY, Listener, fit
 from training.metrics import report_text
-from training.network import LOGITS_NAME
+from training.network import LOGITS_NAME, load_backbone, mobilenet_v1
 from training.prepare import Prepared, prepare
 from training.run_report import write_report
 
@@ -60,6 +60,10 @@ def train(
         ModelError: the backbone cannot be loaded, or an exported model disagrees with the trained one.
     """
     _claim(run_folder, config, resume)
+    if not (run_folder / CHECKPOINTS).exists():
+        # Seconds now rather than an error after all pictures were read.
+        backbone = mobilenet_v1(config.input_size_px, config.alpha)
+        load_backbone(backbone, config.weights, config.input_size_px, config.alpha)
     prepared = prepare(config)
     config.save(run_folder / CONFIG)
     prepared.table[["file", "split"]].to_csv(run_folder / SPLIT, index=False)

@@ -1,0 +1,146 @@
+"""What the training commands say when something is wrong, before anything long starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from cli.main import main
+from tests.training.drawn_faces import draw_dataset
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return draw_dataset(tmp_path / "data", 8)
+
+
+def empty_class(data: Path) -> None:
+    for path in (data / "without_mask").iterdir():
+        path.unlink()
+
+
+def one_class(data: Path) -> None:
+    for label in ("without_mask", "incorrect_mask"):
+        for path in (data / label).iterdir():
+            path.unlink()
+        (data / label).rmdir()
+
+
+def wrong_csv(data: Path) -> None:
+    pd.DataFrame({"file": ["with_mask/999.png"], "label": ["with_mask"]}).to_csv(data / "faces.csv", index=False)
+
+
+def too_few(data: Path) -> None:
+    for path in sorted((data / "incorrect_mask").iterdir())[2:]:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected_code", "cause", "remedy"),
+    [
+        (empty_class, 1, "holds no pictures", "Expected: with_mask/ and without_mask/"),
+        (one_class, 1, "without_mask is missing", "Expected: with_mask/ and without_mask/"),
+        (wrong_csv, 2, "24 pictures have no row", "Correct faces.csv"),
+        (too_few, 2, "incorrect_mask has 2 groups", "Collect more pictures"),
+    ],
+)
+def test_bad_data_is_told_with_a_remedy(
+    run: Run, data: Path, tmp_path: Path, spoil: Callable[[Path], None], expected_code: int, cause: str, remedy: str
+) -> None:
+    spoil(data)
+    code, _, error = run("train", data, "--out", tmp_path / "run")
+    assert code == expected_code
+    assert error.startswith("Error: ")
+    assert cause in error
+    assert f"\n\n{remedy}" in error
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_unreadable_picture_and_wrong_backbone(run: Run, data: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "backbone.weights.h5"
+    weights.write_bytes(b"not weights")
+    code, _, error = run("train", data, "--out", tmp_path / "run", "--weights", weights)
+    assert (code, "cannot be loaded" in error) == (1, True)
+    (data / "with_mask" / "003.png").write_bytes(b"")
+    code, _, error = run("train", data, "--out", tmp_path / "run", "--weights", "none")
+    assert code == 1
+    assert "1 pictures cannot be read, for example with_mask/003.png" in error
+    assert "dataset check" in error
+
+
+def test_settings_that_cannot_be(run: Run, data: Path, tmp_path: Path) -> None:
+    arguments = ("train", data, "--out", tmp_path / "run")
+    assert "multiple of 16" in run(*arguments, "--input-size", 100)[2]
+    assert "does not fit into pictures" in run(*arguments, "--crop-scale", 1.5, "--picture-scale", 1.2)[2]
+    assert "must be positive" in run(*arguments, "--epochs", 0)[2]
+
+
+def test_dataset_check_and_split(run: Run, data: Path, tmp_path: Path) -> None:
+    (data / "with_mask" / "broken.jpg").write_bytes(b"no")
+    (data / "with_mask" / "copy.png").write_bytes((data / "with_mask" / "000.png").read_bytes())
+    code, out, _ = run("dataset", "check", data, "--quiet")
+    assert code == 3
+    assert "unreadable: 1\n  with_mask/broken.jpg" in out
+    assert "identical files: 1" in out
+    (data / "with_mask" / "broken.jpg").unlink()
+    assert run("dataset", "check", data, "--quiet")[0] == 0
+
+
+def test_dataset_split_keeps_copies_together(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = tmp_path / "data"
+    for label in ("with_mask", "without_mask"):
+        (data / label).mkdir(parents=True)
+        for number in range(20):
+            # Drawn faces look alike to a perceptual hash, smooth noise does not.
+            coarse = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+            picture = cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(data / label / f"{number:02d}.png"), picture)
+            cv2.imwrite(str(data / label / f"{number:02d}_small.png"), cv2.resize(picture, (50, 50)))
+    assert run("dataset", "split", data, "--quiet", "--seed", 3)[0] == 0
+    table = pd.read_csv(data / "split.csv")
+    assert len(table) == 80
+    assert 10 <= (table["split"] == "val").sum() <= 24
+    split = table.set_index("file")["split"]
+    for name in split.index:
+        assert split[name] == split[name.replace("_small", "")]
+
+
+def test_fetch_without_credentials(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
+    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    code, _, error = run("dataset", "fetch", "istiakhasan/facemask44k", "--to", tmp_path / "kaggle")
+    assert code == 2
+    assert "there are no Kaggle credentials" in error
+    assert "kaggle.json" in error
+    assert "not the name of a Kaggle data set" in run("dataset", "fetch", "facemask44k", "--to", tmp_path)[2]
+
+
+def test_evaluate_on_labels_that_the_model_does_not_know(run: Run, data: Path) -> None:
+    code, _, error = run("evaluate", "no-such-model", data)
+    assert code == 1
+    assert "no such model" in error
+
+
+def test_unfinished_run_cannot_be_exported(run: Run, tmp_path: Path) -> None:
+    assert "not a training configuration" in run("export", tmp_path)[2]
