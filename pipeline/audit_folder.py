@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pipeline import schema
 from pipeline.errors import StoreError
 from pipeline.ledger import DUPLICATE
-from pipeline.store import RUN_FILE, SOURCES_FILE, atomic_file, table_paths
+from pipeline.store import RUN_FILE, SOURCES_FILE, atomic_file, file_sha256, table_paths
 
 TRACKS_FILE = "tracks.parquet"
 INCIDENTS_FILE = "incidents.parquet"
@@ -79,8 +79,10 @@ class AuditFolder:
         try:
             with atomic_file(self.folder / name) as file:
                 pq.write_table(table, file, compression="zstd")
+            sha256 = file_sha256(self.folder / name)
         except OSError as error:
             raise StoreError(f"{name} cannot be written ({error.strerror})", path=self.folder) from error
+        self.write_run(tables={**self.run.get("tables", {}), name: sha256})
 
     def write_run(self, **changes: Any) -> None:
         """Change entries of run.json."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import platform
 import time
 from collections import Counter
@@ -16,14 +18,16 @@ from pipeline.analyze import SegmentResult
 from pipeline.engine import Outcome, WorkerPool
 from pipeline.errors import StoreError
 from pipeline.ledger import COMPLETE, DUPLICATE, AuditSummary, duplicate_source, failed_source, judged_source
+from pipeline.lock import locked
 from pipeline.models_used import ModelFile, model_files
-from pipeline.probe import SourceIndex
+from pipeline.probe import SourceIndex, has_changed
 from pipeline.schema import SCHEMA_VERSION
 from pipeline.segments import Segment, plan
 from pipeline.settings import Settings, fingerprint
 from pipeline.sources import Inventory, Source, find_sources
 from pipeline.store import AuditStore
 
+CHANGED = "the file changed while it was audited, so its rows may be of two states; audit it again"
 _MAX_LISTED = 100
 
 
@@ -62,17 +66,21 @@ def run_audit(
     observer.found(inventory)
     models = model_files(settings)
     store = AuditStore(Path(out), fingerprint(settings, {role: model.sha256 for role, model in models.items()}))
-    run = _begin(store, given, settings, models, inventory, overwrite=overwrite)
-    try:
-        with WorkerPool(settings) as pool:
-            records = _Audit(store, settings, pool, observer).run(inventory.sources, retry_failed=retry_failed)
-    except BaseException as error:
-        store.write_run({**run, "status": "interrupted", "interrupted_by": type(error).__name__, "ended": _now()})
-        raise
-    store.write_sources(records)
-    summary = AuditSummary(Path(out), records, len(inventory.others), time.monotonic() - began)
-    store.write_run({**run, "status": "finished", "ended": _now(), "sources": summary.n_by_status})
-    store.clean_up()
+    with locked(Path(out)):
+        run = _begin(store, given, settings, models, inventory, overwrite=overwrite)
+        try:
+            with WorkerPool(settings) as pool:
+                records = _Audit(store, settings, pool, observer).run(inventory.sources, retry_failed=retry_failed)
+            store.write_sources(records)
+        except BaseException as error:
+            ending = {"status": "interrupted", "interrupted_by": type(error).__name__, "ended": _now()}
+            with contextlib.suppress(StoreError):  # what stopped the run is what counts
+                store.write_run({**run, **ending})
+            raise
+        summary = AuditSummary(Path(out), records, len(inventory.others), time.monotonic() - began)
+        about = {"sources": summary.n_by_status, "tables": store.table_sha256(records)}
+        store.write_run({**run, "status": "finished", "ended": _now(), **about})
+        store.clean_up()
     return summary
 
 
@@ -117,6 +125,8 @@ def _begin(
         "given_more_than_once": inventory.repeated[:_MAX_LISTED],
         "host": {"python": platform.python_version(), "system": platform.platform()},
         "packages": {name: version(name) for name in ("ai-edge-litert", "av", "numpy", "pyarrow", "ray")},
+        # Of the tables that earlier runs into this folder finished; those of this run follow at its end.
+        "tables": earlier.get("tables", {}) if earlier is not None else {},
     }
     store.write_run(run)
     return run
@@ -226,8 +236,11 @@ class _Audit:
             self._close(self._open.pop(segment.source_id))
 
     def _close(self, source: _OpenSource) -> None:
-        totals = self._store.merge_segments(source.index.source_id, source.index.source.camera, source.segments)
-        self._finish(judged_source(source.index, totals, source.n_lost, source.losses))
+        index = source.index
+        totals = self._store.merge_segments(index.source_id, index.source.camera, source.segments)
+        if has_changed(index):
+            index = dataclasses.replace(index, error="; ".join(filter(None, (index.error, CHANGED))))
+        self._finish(judged_source(index, totals, source.n_lost, source.losses))
 
     def _finish(self, record: dict[str, Any]) -> None:
         """Enter a source into the ledger; what was known of another recording under its name is forgotten."""

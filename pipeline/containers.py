@@ -14,13 +14,19 @@ import av.video.stream
 from av.stream import Disposition
 
 from pipeline.errors import DecodeError, InputError
+from pipeline.images import MAX_PIXELS
 
 InputContainer: TypeAlias = av.container.InputContainer
 VideoStream: TypeAlias = av.video.stream.VideoStream
 
-# FFmpeg "plays" text files as terminal art, and single images as one-frame videos; neither is a recording.
-_NO_RECORDINGS = {"tty", "bin", "xbin", "adf", "idf", "image2"}
-# A playlist may name other files and hosts; only what was given is read.
+# Containers that recorders write. FFmpeg opens much else: playlists (HLS, concat) that name other files and hosts,
+# devices, text that it "plays" as terminal art, single images. None of that is a recording, and what a playlist names
+# was neither given nor hashed.
+_CONTAINERS = ",".join(
+    "mov mp4 matroska webm avi mpegts mpegtsraw mpeg mpegvideo m4v h261 h263 h264 hevc evc vvc av1 obu "
+    "ivf vc1 vc1test mjpeg mjpeg_2000 mpjpeg smjpeg asf asf_o flv live_flv kux dhav dv mxf mxg gxf lmlm4 "
+    "ipu nut nuv ogg pva rm dirac cavsvideo avs2 avs3 ty wtv yuv4mpegpipe".split()
+)
 _PROTOCOLS = "file"
 
 # FFmpeg's messages are for those who capture them; on the terminal they would mingle with the progress bar.
@@ -40,15 +46,26 @@ def open_recording(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         InputError: the file is missing, unreadable, no regular file or empty.
         DecodeError: it is not a recording, or it has no video.
     """
-    _check_file(path)
+    check_file(path)
     try:
-        container = av.open(path, options={"protocol_whitelist": _PROTOCOLS}, metadata_errors="replace")
+        container = av.open(
+            path,
+            options={"protocol_whitelist": _PROTOCOLS, "format_whitelist": _CONTAINERS},
+            metadata_errors="replace",
+        )
+    except av.ArgumentError as error:  # what FFmpeg says of a container that is not on the list
+        raise DecodeError("not a recording but a playlist, a picture or text", path=path) from error
     except av.FFmpegError as error:
         raise DecodeError(f"not a recording that FFmpeg can open ({describe(error)})", path=path) from error
     with container:
         stream = _main_video_stream(container)
         if stream is None:
             raise DecodeError("it holds no video that FFmpeg can decode", path=path)
+        context = stream.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            raise DecodeError(f"pictures of {context.width} x {context.height} pixels are too large", path=path)
+        # The size may also change in midstream.
+        context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
         stream.thread_count = 1
         yield container, stream
 
@@ -82,7 +99,8 @@ def describe(error: av.FFmpegError) -> str:
     return (error.strerror or type(error).__name__).rstrip(".")
 
 
-def _check_file(path: str) -> None:
+def check_file(path: str) -> None:
+    """Raise InputError unless the path is a regular file with content; opening a pipe or a device could hang."""
     try:
         status = os.stat(path)
     except OSError as error:
@@ -97,9 +115,6 @@ def _check_file(path: str) -> None:
 
 def _main_video_stream(container: InputContainer) -> VideoStream | None:
     """The first video stream that is no cover picture, as FFmpeg's own tools choose where sizes are equal."""
-    format_names = set(container.format.name.split(","))
-    if format_names & _NO_RECORDINGS or container.format.name.endswith("_pipe"):
-        return None
     # A stream of an unknown codec has no context.
     streams = [s for s in container.streams.video if s.codec_context and not s.disposition & Disposition.attached_pic]
     return max(streams, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index), default=None)

@@ -6,16 +6,22 @@ Each actor has one task at a time, so what is in flight never exceeds the number
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import resource
+import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import ray
+import ray._private.ray_constants
 import ray.exceptions
 
 from pipeline.analyze import Analyzer, SegmentResult
@@ -26,7 +32,12 @@ from pipeline.settings import Settings
 from pipeline.sources import Source
 
 _POLL_S = 1.0
+# Starting takes seconds, on a machine that is short of everything a minute; beyond this it has gone wrong.
+_START_TIMEOUT_S = 180.0
+_MAX_FAILED_STARTS = 3
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
+# On one machine there is no other node to go on with: a busy one must not be declared dead for answering late.
+_PATIENCE = {"health_check_timeout_ms": 60_000, "health_check_failure_threshold": 20}
 
 Task = TypeVar("Task", Source, Segment)
 
@@ -44,16 +55,18 @@ class Worker:
     """What runs in an actor: one task at a time, and beside it the answer to how far it is."""
 
     def __init__(self, settings: Settings) -> None:
+        if settings.memory_limit is not None:
+            limit_memory(settings.memory_limit)
         self._settings = settings
         self._analyzer = Analyzer(settings)
-        self._n_tasks = 0
+        self._n_tasks = self._n_probe_steps = 0
 
     def perform(self, task: Source | Segment) -> SourceIndex | SegmentResult | FacemaskBatchError:
         """Probe a source or analyse a segment. What is wrong with the input is an answer, not a failure."""
         self._n_tasks += 1
         try:
             if isinstance(task, Source):
-                return probe(task, self._settings)
+                return probe(task, self._settings, on_step=self._count_probe_step)
             return self._analyzer.analyze(task)
         except FacemaskBatchError as error:
             return error
@@ -61,7 +74,10 @@ class Worker:
     @ray.method(concurrency_group="control")
     def progress(self) -> tuple[int, int, int]:
         """Tasks begun, steps of the present one, and frames judged of it."""
-        return self._n_tasks, self._analyzer.n_steps, self._analyzer.n_judged
+        return self._n_tasks, self._n_probe_steps + self._analyzer.n_steps, self._analyzer.n_judged
+
+    def _count_probe_step(self) -> None:
+        self._n_probe_steps += 1
 
 
 # Control questions have a thread of their own, so that they are answered while a task is worked on.
@@ -80,6 +96,12 @@ class _Running(Generic[Task]):
     n_judged: int = 0
 
 
+@dataclass(frozen=True)
+class _Starting:
+    actor: Any
+    since: float
+
+
 class WorkerPool:
     """Actors on this machine, or on the cluster at `settings.address`.
 
@@ -94,12 +116,17 @@ class WorkerPool:
         self._settings = settings
         self._n_workers = settings.workers or available_cores()
         self._idle: list[Any] = []
+        self._starting: dict[Any, _Starting] = {}
+        self._n_failed_starts = 0
 
     def __enter__(self) -> WorkerPool:
         _start_ray(self._settings.address, self._n_workers)
         try:
-            self._idle = [self._new_worker() for _ in range(self._n_workers)]
-            ray.get([actor.progress.remote() for actor in self._idle])
+            for _ in range(self._n_workers):
+                self._start_worker()
+            while self._starting:
+                done, _ = ray.wait(list(self._starting), num_returns=1, timeout=_POLL_S)
+                self._take_on(done)
         except ray.exceptions.RayError as error:
             ray.shutdown()
             raise EngineError(f"the workers cannot be started ({_reason(error)})") from error
@@ -128,10 +155,11 @@ class WorkerPool:
             while self._idle and (entry := again.popleft() if again else next(numbered, None)):
                 actor = self._idle.pop()
                 running[actor.perform.remote(entry[0])] = _Running(*entry, actor, progress_since=time.monotonic())
-            if not running:
+            if not running and self._idle:
                 return
-            done, _ = ray.wait(list(running), num_returns=1, timeout=_POLL_S)
-            for reference in done:
+            done, _ = ray.wait([*running, *self._starting], num_returns=1, timeout=_POLL_S)
+            self._take_on(reference for reference in done if reference in self._starting)
+            for reference in [reference for reference in done if reference in running]:
                 outcome = self._finish(running.pop(reference), reference, again)
                 if outcome is not None:
                     yield outcome
@@ -148,7 +176,7 @@ class WorkerPool:
             self._idle.append(entry.actor)
             return self._retry(entry, f"{type(error.cause).__name__}: {error.cause}", again)
         except ray.exceptions.RayError as error:
-            self._idle.append(self._new_worker())
+            self._start_worker()
             hung = time.monotonic() - entry.progress_since > self._settings.stall_timeout_s
             reason = f"no progress for {self._settings.stall_timeout_s:g} s" if hung else _reason(error)
             return self._retry(entry, reason, again)
@@ -165,6 +193,8 @@ class WorkerPool:
 
     def _end_hung_workers(self, running: dict[Any, _Running[Task]]) -> None:
         """Ask every worker how far it is; end those that have not moved for too long."""
+        if not running:
+            return
         questions = {entry.actor.progress.remote(): entry for entry in running.values()}
         answered, _ = ray.wait(list(questions), num_returns=len(questions), timeout=_POLL_S)
         now = time.monotonic()
@@ -181,8 +211,34 @@ class WorkerPool:
             if now - entry.progress_since > self._settings.stall_timeout_s:
                 ray.kill(entry.actor)
 
-    def _new_worker(self) -> Any:
-        return _WorkerActor.remote(self._settings)
+    def _start_worker(self) -> None:
+        actor = _WorkerActor.remote(self._settings)
+        self._starting[actor.progress.remote()] = _Starting(actor, time.monotonic())
+
+    def _take_on(self, answered: Iterable[Any]) -> None:
+        """Workers that have answered are ready; those that died or never answer are replaced, but not for ever."""
+        for reference in answered:
+            actor = self._starting.pop(reference).actor
+            try:
+                ray.get(reference)
+            except ray.exceptions.RayError as error:
+                self._replace(_reason(error), error)
+                continue
+            self._idle.append(actor)
+            self._n_failed_starts = 0
+        now = time.monotonic()
+        for reference in [r for r, entry in self._starting.items() if now - entry.since > _START_TIMEOUT_S]:
+            ray.kill(self._starting.pop(reference).actor)
+            self._replace(f"no answer for {_START_TIMEOUT_S:g} s")
+
+    def _replace(self, reason: str, error: BaseException | None = None) -> None:
+        self._n_failed_starts += 1
+        if self._n_failed_starts >= _MAX_FAILED_STARTS:
+            raise EngineError(
+                f"the workers cannot be started ({reason})",
+                remedy="Give fewer --workers, or more memory; the same command goes on from what is done.",
+            ) from error
+        self._start_worker()
 
 
 def available_cores() -> int:
@@ -190,18 +246,33 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def limit_memory(limit_mib: int) -> None:
+    """Let this process allocate that much more than it has now; beyond it allocations fail, and nothing else does.
+
+    Ray's own monitor ends workers only when the whole machine is short of memory.
+    """
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
+    limit = pages * resource.getpagesize() + limit_mib * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
+
+
 def _start_ray(address: str | None, n_workers: int) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
-        if address is not None:
-            ray.init(address=address, **quiet)
-        else:
+        with _own_signal_handlers():
+            # What Ray does by default on desktops: without a cluster everything listens on loopback alone.
+            os.environ[ray._private.ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0" if address is None else "1"
+            ray._private.ray_constants.ENABLE_RAY_CLUSTER = address is not None
+            if address is not None:
+                ray.init(address=address, **quiet)
+                return
             ray.init(
+                address="local",
                 num_cpus=n_workers,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
+                _system_config=_PATIENCE,
                 **quiet,
             )
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
@@ -210,6 +281,21 @@ def _start_ray(address: str | None, n_workers: int) -> None:
             f"Ray cannot be reached {where} ({error})",
             remedy="Check --address, or leave it out to run on this machine alone.",
         ) from error
+
+
+@contextlib.contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Keep what this process does on signals: Ray puts a handler in place that ends it with a stack trace."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _reason(error: BaseException) -> str:

@@ -11,7 +11,9 @@ from pipeline.errors import DecodeError
 from pipeline.frames import RgbImage
 
 # More than any camera gives; beyond it a small file that unpacks to gigabytes is the likelier explanation.
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 100_000_000
+# Pillow knows formats beyond these, some of which it hands to other programs (EPS to Ghostscript).
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 
 def read_image(path: str) -> RgbImage:
@@ -25,7 +27,7 @@ def read_image(path: str) -> RgbImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DecodeError(f"{image.width} x {image.height} pixels are too many", path=path)
                 return _upright_rgb(image)
@@ -33,6 +35,8 @@ def read_image(path: str) -> RgbImage:
         raise DecodeError("not an image that Pillow can read", path=path) from error
     except Image.DecompressionBombError as error:
         raise DecodeError("too many pixels", path=path) from error
+    except MemoryError as error:
+        raise DecodeError("there is not enough memory for the image", path=path) from error
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, DecodeError):
             raise

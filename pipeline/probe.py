@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.clock import compile_time_pattern, recording_start
-from pipeline.containers import InputContainer, VideoStream, demux, describe, open_recording
+from pipeline.containers import InputContainer, VideoStream, check_file, demux, describe, open_recording
 from pipeline.errors import DecodeError, InputError
 from pipeline.settings import Settings
 from pipeline.sources import Source
@@ -47,6 +48,7 @@ class SourceIndex:
         frames_declared: how many frames the container claims to hold, None if it claims nothing.
         start, start_source: wall-clock start (UTC) and where it was read.
         error: why the index may be incomplete; None if it is whole.
+        file_state: what `file_state` said before anything was read.
     """
 
     source: Source
@@ -65,6 +67,7 @@ class SourceIndex:
     start: datetime | None = None
     start_source: str | None = None
     error: str | None = None
+    file_state: str | None = None
 
     @property
     def n_frames(self) -> int:
@@ -85,18 +88,25 @@ class SourceIndex:
         return float((span + usual) * self.time_base)
 
 
-def probe(source: Source, settings: Settings) -> SourceIndex:
+def probe(source: Source, settings: Settings, on_step: Callable[[], None] = lambda: None) -> SourceIndex:
     """Index a source without decoding it.
+
+    Args:
+        source: what to index.
+        settings: how wall-clock times are found.
+        on_step: called for every piece that was read; whoever watches for a hang counts the calls.
 
     Raises:
         InputError: the source cannot be read.
         DecodeError: it is no recording, or holds no frame.
     """
+    state = file_state(source)
     if source.kind == "images":
-        return _probe_images(source)
-    size_bytes, sha256 = _hash_file(source.path)
+        return _probe_images(source, state, on_step)
+    check_file(source.path)
+    size_bytes, sha256 = _hash_file(source.path, on_step)
     with open_recording(source.path) as (container, stream):
-        packets = _demux(container, stream)
+        packets = _demux(container, stream, on_step)
         if len(packets.pts) == 0:
             raise DecodeError(packets.error or "it holds no frame", path=source.path)
         start, start_source = recording_start(
@@ -136,6 +146,7 @@ def probe(source: Source, settings: Settings) -> SourceIndex:
         start=start,
         start_source=start_source,
         error=packets.error or _shortfall(declared, len(order) + packets.n_discarded),
+        file_state=state,
     )
 
 
@@ -157,7 +168,7 @@ class _Packets:
         return bool(np.any(np.diff(self.pts) < 0))
 
 
-def _demux(container: InputContainer, stream: VideoStream) -> _Packets:
+def _demux(container: InputContainer, stream: VideoStream, on_step: Callable[[], None]) -> _Packets:
     pts: list[int | None] = []
     dts: list[int | None] = []
     is_key: list[bool] = []
@@ -166,6 +177,7 @@ def _demux(container: InputContainer, stream: VideoStream) -> _Packets:
     with av.logging.Capture(local=True) as messages:
         try:
             for packet in demux(container, stream):
+                on_step()
                 if packet.is_discard:
                     n_discarded += 1  # outside the edit list: decoded, never shown
                     continue
@@ -240,29 +252,37 @@ def _shortfall(declared: int | None, present: int) -> str | None:
     return f"the container declares {declared} frames, {present} are there"
 
 
-def _hash_file(path: str) -> tuple[int, str]:
+def _hash_file(path: str, on_step: Callable[[], None]) -> tuple[int, str]:
     digest, size_bytes = hashlib.sha256(), 0
     try:
         with open(path, "rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 size_bytes += len(chunk)
+                on_step()
     except OSError as error:
         raise InputError(f"the file cannot be read ({error.strerror})", path=path) from error
     return size_bytes, digest.hexdigest()
 
 
-def _probe_images(source: Source) -> SourceIndex:
-    """Images that cannot be read are left to the decoder, which counts them as failed."""
+def _hash_images(source: Source, on_step: Callable[[], None]) -> tuple[int, str]:
+    """Bytes of all images and the hash of their hashes; those that cannot be read are left to the decoder."""
     total_bytes, digest = 0, hashlib.sha256()
     for name in source.files:
+        on_step()
+        path = os.path.join(source.path, name)
         try:
-            size_bytes, sha256 = _hash_file(os.path.join(source.path, name))
+            check_file(path)
+            size_bytes, sha256 = _hash_file(path, on_step)
         except InputError:
             size_bytes, sha256 = 0, "unreadable"
         total_bytes += size_bytes
         digest.update(sha256.encode())
-    sha256 = digest.hexdigest()
+    return total_bytes, digest.hexdigest()
+
+
+def _probe_images(source: Source, state: str, on_step: Callable[[], None]) -> SourceIndex:
+    total_bytes, sha256 = _hash_images(source, on_step)
     return SourceIndex(
         source=source,
         source_id=_source_id(source, sha256),
@@ -274,7 +294,41 @@ def _probe_images(source: Source) -> SourceIndex:
         keys=np.arange(len(source.files), dtype=np.int64),
         key_dts=np.arange(len(source.files), dtype=np.int64),
         frames_declared=len(source.files),
+        file_state=state,
     )
+
+
+def file_state(source: Source) -> str:
+    """Sizes and times of last change of a source's files: cheap to compare, equal while nobody writes into them."""
+    paths = [source.path] if source.kind == "video" else [os.path.join(source.path, name) for name in source.files]
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            digest.update(f"{error.errno}\0".encode())
+            continue
+        digest.update(f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def has_changed(index: SourceIndex) -> bool:
+    """Whether a source has other content than was indexed; it is only read again if something points to that."""
+    source = index.source
+    if file_state(source) == index.file_state:
+        return False
+    try:
+        return content_sha256(source) != index.sha256
+    except InputError:
+        return True
+
+
+def content_sha256(source: Source) -> str:
+    """What SourceIndex calls sha256, of the content as it is now; raises InputError when it cannot be read."""
+    if source.kind == "images":
+        return _hash_images(source, lambda: None)[1]
+    check_file(source.path)
+    return _hash_file(source.path, lambda: None)[1]
 
 
 def _source_id(source: Source, sha256: str) -> str:

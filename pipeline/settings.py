@@ -18,6 +18,7 @@ def option(
     changes_rows: bool = True,
     minimum: float | None = None,
     maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
     group: str,
 ) -> Any:
     """A settings field with what a flag and a manual need to know about it.
@@ -32,6 +33,7 @@ def option(
             "changes_rows": changes_rows,
             "minimum": minimum,
             "maximum": maximum,
+            "choices": choices,
             "group": group,
         },
     )
@@ -143,6 +145,13 @@ class Settings:
         minimum=1,
         group="Workers",
     )
+    memory_limit: int | None = option(
+        None,
+        "MiB that a worker may allocate for models and frames; what needs more fails, and nothing else does.",
+        changes_rows=False,
+        minimum=64,
+        group="Workers",
+    )
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -180,63 +189,15 @@ class Settings:
         }
 
 
-_INCIDENTS = "Persons and incidents"
-
-
-def _incident_option(default: Any, help: str, *, maximum: float | None = None) -> Any:
-    return option(default, help, changes_rows=False, minimum=0, maximum=maximum, group=_INCIDENTS)
-
-
-@dataclass(frozen=True)
-class IncidentSettings:
-    """How faces become persons and incidents; none of it changes the rows of an audit.
-
-    Times are seconds, distances are lengths of the face itself (the longer side of its box).
-    """
-
-    track_gap_s: float = _incident_option(
-        2.0, "A face not seen for longer is another person's; at least 2.5 sampling intervals, at most 10 s."
-    )
-    track_speed: float = _incident_option(4.0, "How many face lengths a face may move in a second.")
-    track_reach: float = _incident_option(3.0, "How many face lengths a face may move between two sightings at most.")
-    stitch_gap_s: float = _incident_option(
-        5.0, "Recordings of a camera that follow each other this closely are one stretch."
-    )
-    vote_s: float = _incident_option(2.0, "Stretch of time over which a person's faces vote on the label.")
-    switch_s: float = _incident_option(
-        1.0, "A person's label changes only when another one leads the vote for this long."
-    )
-    min_duration_s: float = _incident_option(
-        1.0, "A label must be seen for this long to count, for an incident as for a person with a mask."
-    )
-    merge_gap_s: float = _incident_option(5.0, "Incidents of one person that are no further apart are one.")
-    incident_confidence: float = _incident_option(
-        0.0, "Incidents with a lower mean probability are left out; their persons are indeterminate.", maximum=1
-    )
-    judge_score: float | None = _incident_option(
-        None, "Leave out faces with a lower detection score. Default: as in the audit.", maximum=1
-    )
-    judge_confidence: float | None = _incident_option(
-        None, "Judge faces anew: below this probability a face is indeterminate. Default: as in the audit.", maximum=1
-    )
-    judge_face: float | None = _incident_option(
-        None, "Judge faces anew: smaller ones (pixels) are indeterminate. Default: as in the audit."
-    )
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Names and values."""
-        return dataclasses.asdict(self)
-
-
 def check_bounds(settings: Any) -> None:
     """Raise ConfigError where a field of a settings dataclass is outside the bounds that `option` gave it."""
     for item in dataclasses.fields(settings):
         value, minimum, maximum = getattr(settings, item.name), item.metadata["minimum"], item.metadata["maximum"]
         if value is None:
             continue
+        choices = item.metadata["choices"]
+        if choices is not None and value not in choices:
+            raise ConfigError(f"{item.name} is {value!r}; it must be one of {', '.join(choices)}")
         if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
             bounds = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
             raise ConfigError(f"{item.name} is {value}; it must be {bounds}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from natsort import natsorted
 
@@ -16,6 +18,7 @@ from pipeline.containers import holds_video
 from pipeline.errors import ConfigError, InputError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+_MAX_CAMERA_BYTES = 200
 # Files with these names are sources even when they cannot be opened: a broken recording must not go unnoticed.
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .vob .wmv .asf .flv .3gp .h264 .264 .avc "
@@ -116,13 +119,21 @@ def camera_name(path: str, folder: str, pattern: re.Pattern[str] | None) -> str:
     """The camera's name: what the pattern finds in the path, else the folder's name.
 
     A name that is a number gets the prefix `cam`: readers of hive partitions would take `01` for the number 1.
+    A name that is too long for a folder is cut, and ends in a hash of the whole.
     """
     found = pattern.search(path) if pattern is not None else None
     name = folder
     if found is not None and pattern is not None:
         name = found.group("camera" if "camera" in pattern.groupindex else 1) or folder
     name = _printable(name).strip() or "camera"
-    return f"cam{name}" if re.fullmatch(r"[\d.,:+\-]+", name) else name
+    if re.fullmatch(r"[\d.,:+\-]+", name):
+        name = f"cam{name}"
+    if len(quote(name)) > _MAX_CAMERA_BYTES:  # as the name of a folder it must fit the file system
+        tail = f"~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        while len(quote(name)) + len(tail) > _MAX_CAMERA_BYTES:
+            name = name[:-1]
+        name += tail
+    return name
 
 
 def _camera_pattern(camera_from: str | None) -> re.Pattern[str] | None:

@@ -13,6 +13,7 @@ file has its name; a source counts from the moment its record has its name, whic
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -40,6 +41,7 @@ FACES_FOLDER = "faces"
 _WORK_FOLDER = ".work"
 _COUNTS_KEY = b"facemask_batch_counts"
 _ROWS_PER_GROUP = 65_536
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class AuditStore:
                 folder.mkdir(parents=True, exist_ok=True)
             for leftover in self.folder.rglob("*.tmp"):
                 leftover.unlink()
+            for path in self._segments_folder.glob("*.parquet"):
+                if not _is_whole(path):
+                    path.unlink()
 
     # --- segments -------------------------------------------------------------------------------------------
 
@@ -129,9 +134,11 @@ class AuditStore:
     def finish_source(self, record: dict[str, Any]) -> None:
         """Enter a source into the ledger; from here on its segments are not needed any more."""
         path = self._records_folder / f"{record['source_id']}.json"
+        tables = [p for p in table_paths(self.folder, record["source_id"], record["camera"]) if p.exists()]
         with _storage_errors(path):
+            entry = {"record": record, "tables": {self._name_of(table): file_sha256(table) for table in tables}}
             with atomic_file(path) as file:
-                file.write(json.dumps(record, default=str).encode())
+                file.write(json.dumps(entry, default=str).encode())
             for segment_path in self._segments_folder.glob(f"{record['source_id']}-*.parquet"):
                 segment_path.unlink()
 
@@ -143,9 +150,27 @@ class AuditStore:
             records = {row["source_id"]: row for row in pq.read_table(table_path).to_pylist()}
         if self._records_folder.exists():
             for path in sorted(self._records_folder.glob("*.json")):
-                record = _record_from_json(json.loads(path.read_text(encoding="utf-8")))
+                record = _record_from_json(json.loads(path.read_text(encoding="utf-8"))["record"])
                 records[record["source_id"]] = record
         return records
+
+    def table_sha256(self, records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+        """Hashes of the tables of these sources and of sources.parquet, by their names in the folder.
+
+        They were taken when the tables were written: what has changed since then shows, also if it has changed
+        between two runs into the same folder.
+        """
+        known: dict[str, str] = dict((self.read_run() or {}).get("tables", {}))
+        if self._records_folder.exists():
+            for path in self._records_folder.glob("*.json"):
+                known.update(json.loads(path.read_text(encoding="utf-8"))["tables"])
+        paths = [path for r in records for path in table_paths(self.folder, r["source_id"], r["camera"])]
+        names = {self._name_of(path) for path in paths}
+        tables = {name: sha256 for name, sha256 in sorted(known.items()) if name in names}
+        return {**tables, SOURCES_FILE: file_sha256(self.folder / SOURCES_FILE)}
+
+    def _name_of(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
     def forget_source(self, record: Mapping[str, Any]) -> None:
         """Take a source's tables out of the audit: it is to be audited again, or has become another recording."""
@@ -178,7 +203,9 @@ class AuditStore:
         with _storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as file:
-                file.write((json.dumps(run, indent=2, ensure_ascii=False, default=str) + "\n").encode())
+                text = json.dumps(run, indent=2, ensure_ascii=False, default=str) + "\n"
+                # File names may hold bytes that are no UTF-8; as escapes they are JSON like any other.
+                file.write(text.encode("utf-8", "backslashreplace"))
 
     def write_sources(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write sources.parquet."""
@@ -252,6 +279,30 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    # The name is only safe from a power cut when its folder is on the disk too.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a committed segment can be read, which a failing disk can change."""
+    try:
+        pq.read_table(path)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return True
 
 
 @contextlib.contextmanager
