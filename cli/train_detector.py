@@ -18,6 +18,11 @@ import click
     help="Folder with faces.csv: single faces for mosaics.",
 )
 @click.option(
+    "--ignored-by",
+    metavar="MODEL",
+    help="An earlier detector: where it finds faces that nobody annotated, nothing is learnt.",
+)
+@click.option(
     "--weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="MobileNet V1 0.25 weights (ImageNet) to start from.",
@@ -46,6 +51,7 @@ def train_detector(
     scenes: Path,
     run: Path,
     close_ups: Path | None,
+    ignored_by: str | None,
     weights: Path | None,
     steps: int,
     batch_size: int,
@@ -61,8 +67,6 @@ def train_detector(
     data names splits, `train` is learnt from and `val` chooses the default score. The same command goes on with an
     interrupted run. Exported are RUN/NAME.tflite (int8) and RUN/NAME-float.tflite with their cards.
     """
-    import sys
-
     from training.detector.build import export, load_training_data, train
     from training.detector.train import TrainSettings
 
@@ -74,7 +78,18 @@ def train_detector(
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
-    data = load_training_data(scenes, close_ups, settings)
+    data = load_training_data(scenes, settings, close_ups=close_ups, ignored_by=ignored_by)
     train(data, run, settings, weights, click.echo)
-    command = " ".join(["facemask-batch", *sys.argv[1:]])
-    export(data, run, settings, name, command, click.echo)
+    export(data, run, settings, name, _command_line(click.get_current_context()), click.echo)
+
+
+def _command_line(context: click.Context) -> str:
+    """The command for the model's card, with names instead of paths: a card travels, folders do not."""
+    words = ["facemask-batch", "train-detector"]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if value is None or value == parameter.default:
+            continue
+        text = value.name if isinstance(value, Path) else str(value)
+        words += [text] if isinstance(parameter, click.Argument) else [parameter.opts[0], text]
+    return " ".join(words)

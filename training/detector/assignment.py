@@ -16,7 +16,7 @@ from training.detector.network import STRIDES
 from training.detector.windows import FACE, IGNORED
 
 # Longer sides in pixels for which a level may answer; they overlap, so that the better level wins.
-LEVEL_FACE_PX = {8: (0.0, 64.0), 16: (28.0, 144.0), 32: (80.0, 1e6)}
+LEVEL_FACE_PX = {8: (0.0, 64.0), 16: (28.0, 128.0), 32: (80.0, 1e6)}
 _CENTRE_SHARE = 0.35
 _CENTRE_STRIDES = 0.8
 _CELLS_A_FACE = 9

@@ -13,6 +13,7 @@ from training.detector.export import calibration_canvases, to_float_tflite, to_i
 from training.detector.samples import CanvasMaker
 from training.detector.scenes import Scene, read_scenes
 from training.detector.train import Trainer, TrainSettings, load_averaged, load_photographs
+from training.detector.unannotated import ignore_unannotated
 
 # The default score is the least one at which this share of the detections on the validation photographs is right.
 PRECISION_AT_MIN_SCORE = 0.9
@@ -48,6 +49,7 @@ class TrainingData:
             "photographs": len(self.learnt),
             "faces": sum(len(scene.boxes_xyxy) for scene in self.learnt),
             "close_ups": self.n_close_ups,
+            "ignored_regions": sum(len(scene.ignored_xyxy) for scene in self.learnt),
             "validation_photographs": len(self.kept_apart),
             "split": "as named by the data, near-duplicates on one side",
             "seed": settings.seed,
@@ -56,12 +58,23 @@ class TrainingData:
         }
 
 
-def load_training_data(scenes_path: Path, close_ups: Path | None, settings: TrainSettings) -> TrainingData:
-    """Read and decode everything; close-ups of the photographs that are kept apart are left out."""
+def load_training_data(
+    scenes_path: Path, settings: TrainSettings, *, close_ups: Path | None = None, ignored_by: str | None = None
+) -> TrainingData:
+    """Read and decode everything.
+
+    Args:
+        scenes_path: annotated photographs, see `read_scenes`.
+        settings: of the samples.
+        close_ups: folder of single faces; those of the photographs that are kept apart are left out.
+        ignored_by: a detector; where it finds faces that nobody annotated, nothing is learnt.
+    """
     scenes = read_scenes(scenes_path)
     learnt = [scene for scene in scenes if scene.split in ("", "train")]
     kept_apart = [scene for scene in scenes if scene.split == "val"]
     unseen_groups = {scene.group for scene in scenes if scene.split not in ("", "train")}
+    if ignored_by:
+        learnt = ignore_unannotated(learnt, ignored_by)
     crops = load_close_ups(close_ups, unseen_groups) if close_ups else []
     maker = CanvasMaker(load_photographs(learnt), crops, settings.samples)
     return TrainingData(scenes_path, learnt, kept_apart, maker, len(crops))

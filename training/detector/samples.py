@@ -36,6 +36,9 @@ class SampleSettings:
 
     Attributes:
         face_px_range: a chosen face is scaled to a longer side drawn log-uniformly from this range.
+        large_share: share of windows whose face is drawn from `large_px_range` instead; a crowd brings many small
+            faces, a large face comes alone, and its level would starve.
+        large_px_range: see there.
         mosaic_share: share of canvases made of 2 x 2 windows.
         grid_share: share of canvases made of 3 x 3 to 6 x 6 windows and close-ups.
         random_window_share: share of windows placed anywhere instead of on a face.
@@ -44,6 +47,8 @@ class SampleSettings:
     """
 
     face_px_range: tuple[float, float] = (9.0, 280.0)
+    large_share: float = 0.2
+    large_px_range: tuple[float, float] = (110.0, 310.0)
     mosaic_share: float = 0.3
     grid_share: float = 0.15
     random_window_share: float = 0.15
@@ -136,6 +141,8 @@ class CanvasMaker:
         and without shrinking its photograph to a stamp on a grey canvas: small faces then come from crowds.
         """
         low, high = self._settings.face_px_range
+        if rng.random() < self._settings.large_share and min(size_wh) > 2 * self._settings.large_px_range[0]:
+            low, high = self._settings.large_px_range
         high = max(low, min(high * max(1.0, max(size_wh) / 320), 0.95 * min(size_wh)))
         wanted_px = float(np.exp(rng.uniform(np.log(low), np.log(high))))
         fill = (np.array(size_wh) / self._face_photograph_wh).min(axis=1)

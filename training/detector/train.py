@@ -41,6 +41,7 @@ class TrainSettings:
         canvas_px: side of a canvas; a multiple of 32.
         large_every: each so many steps the batch is a quarter as many canvases of twice the side; 0 for never.
         learning_rate: reached after `warmup_steps`, kept, and lowered linearly to a hundredth at the end.
+        warmup_steps: at most a tenth of all steps.
         cooldown_share: the share of the steps over which it is lowered. A rate that is kept lets a run be prolonged
             or shortened while it is under way, which a cosine does not, at no loss (Haegele et al. 2024).
         weight_decay: of convolution kernels.
@@ -78,7 +79,7 @@ class TrainSettings:
 
     def learning_rate_at(self, step: int) -> float:
         """The rate at a step: warm-up, plateau, cooldown."""
-        warmup = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        warmup = min(1.0, (step + 1) / max(1, min(self.warmup_steps, self.steps // 10)))
         cooldown = min(1.0, (self.steps - step) / max(1.0, self.steps * self.cooldown_share))
         return self.learning_rate * min(warmup, max(0.01, cooldown))
 
@@ -210,8 +211,8 @@ def read_settings(run: Path) -> TrainSettings:
     except FileNotFoundError:
         raise ConfigError("no training run is in this folder", path=run) from None
     values["network"] = NetworkSettings(**values["network"])
-    values["samples"]["face_px_range"] = tuple(values["samples"]["face_px_range"])
-    values["samples"] = SampleSettings(**values["samples"])
+    samples = {key: tuple(value) if isinstance(value, list) else value for key, value in values["samples"].items()}
+    values["samples"] = SampleSettings(**samples)
     return TrainSettings(**values)
 
 
