@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.settings import IncidentSettings, Settings
+from pipeline.report_settings import IncidentSettings, ReportSettings
+from pipeline.settings import Settings
 
-_KINDS = (Settings, IncidentSettings)
+_KINDS = (Settings, IncidentSettings, ReportSettings)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -62,20 +63,35 @@ def incident_options(function: Function) -> Function:
 
 def settings_from(values: dict[str, Any]) -> Settings:
     """Settings from the values of the options; raises ConfigError."""
-    return Settings(**{item.name: values[item.name] for item in dataclasses.fields(Settings)})
+    return Settings(**{name: values[name] for name in _flags(Settings)})
+
+
+def report_options(function: Function) -> Function:
+    """Add one option for every setting of the report."""
+    return _add_options(ReportSettings, function)
 
 
 def incident_settings_from(values: dict[str, Any]) -> IncidentSettings:
     """Settings of persons and incidents from the values of the options; raises ConfigError."""
-    return IncidentSettings(**{item.name: values[item.name] for item in dataclasses.fields(IncidentSettings)})
+    return IncidentSettings(**{name: values[name] for name in _flags(IncidentSettings)})
+
+
+def report_settings_from(values: dict[str, Any]) -> ReportSettings:
+    """Settings of the report from the values of the options; raises ConfigError."""
+    return ReportSettings(**{name: values[name] for name in _flags(ReportSettings)})
 
 
 def _add_options(kind: type[Any], function: Function) -> Function:
     hints = typing.get_type_hints(kind)
     # Decorators apply from the bottom up; help is to show the options as the dataclass lists them.
-    for item in reversed(dataclasses.fields(kind)):
-        function = _option(item, hints[item.name])(function)
+    for name, item in reversed(_flags(kind).items()):
+        function = _option(item, hints[name])(function)
     return function
+
+
+def _flags(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    """The settings that have an option each; the others come from a configuration file."""
+    return {item.name: item for item in dataclasses.fields(kind) if item.metadata["has_flag"]}
 
 
 def flag_name(setting: str) -> str:
@@ -100,6 +116,8 @@ def _option(item: dataclasses.Field[Any], hint: Any) -> Callable[[Function], Fun
 def _click_type(item: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]:
     kinds = set(typing.get_args(hint)) - {types.NoneType} or {hint}
     minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
+    if item.metadata["choices"] is not None:
+        return click.Choice(item.metadata["choices"])
     if item.name.endswith("_s"):
         return DurationType()
     if kinds == {int}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -52,6 +53,7 @@ class Hours:
     days: frozenset[int]
     start_minute: int
     end_minute: int
+    text: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Hours:
@@ -66,7 +68,8 @@ class Hours:
             first = _day(found["first"], text)
             last = _day(found["last"], text) if found["last"] else first
             days = range(first, last + 1 if last >= first else last + 8)
-        return cls(frozenset(day % 7 for day in days), _minute(found["from"], text), _minute(found["to"], text))
+        start_minute, end_minute = _minute(found["from"], text), _minute(found["to"], text)
+        return cls(frozenset(day % 7 for day in days), start_minute, end_minute, text.strip())
 
     def hold(self, days: npt.NDArray[np.int64], minutes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """(N,) bool: whether local moments, given by day (0 is Monday) and minute of the day, lie within."""
@@ -92,6 +95,25 @@ class CameraRules:
     hours: tuple[Hours, ...] = ()
     time_zone: str = "UTC"
 
+    @classmethod
+    def from_dict(cls, written: dict[str, Any]) -> CameraRules:
+        """The rules that `as_dict` has written."""
+        return cls(
+            zones=_zones(written.get("zones", {})),
+            ignore=_zones(written.get("ignore", {})),
+            hours=tuple(Hours.parse(text) for text in written.get("hours", ())),
+            time_zone=written.get("time_zone", "UTC"),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The rules in words and numbers, for run.json."""
+        return {
+            "zones": {polygon.name: [list(point) for point in polygon.points] for polygon in self.zones},
+            "ignore": {polygon.name: [list(point) for point in polygon.points] for polygon in self.ignore},
+            "hours": [hours.text for hours in self.hours],
+            "time_zone": self.time_zone,
+        }
+
     def in_zones(self, positions: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
         """(N,) bool: whether faces count whose centres are at (N, 2) relative positions."""
         counts = np.full(len(positions), not self.zones, dtype=np.bool_)
@@ -113,6 +135,13 @@ class CameraRules:
         return holds
 
 
+def rules_of_run(run: dict[str, Any]) -> Callable[[str], CameraRules]:
+    """The rules of each camera as an audit's run.json has them; cameras it does not name count everywhere."""
+    named = {camera: CameraRules.from_dict(written) for camera, written in run.get("cameras", {}).items()}
+    others = CameraRules(time_zone=str(run.get("settings", {}).get("time_zone", "UTC")))
+    return lambda camera: named.get(camera, others)
+
+
 def utc_offsets_us(times_us: npt.NDArray[np.int64], time_zone: str) -> npt.NDArray[np.int64]:
     """(N,) int64: what a local clock is ahead of UTC at each of these times, in microseconds."""
     quarters, place = np.unique(times_us // _QUARTER_US, return_inverse=True)
@@ -124,6 +153,10 @@ def utc_offsets_us(times_us: npt.NDArray[np.int64], time_zone: str) -> npt.NDArr
     ]
     offsets_us = np.asarray([offset // timedelta(microseconds=1) for offset in offsets], dtype=np.int64)
     return offsets_us[place.reshape(-1)] if len(offsets_us) else np.zeros(len(times_us), dtype=np.int64)
+
+
+def _zones(written: dict[str, list[list[float]]]) -> tuple[Zone, ...]:
+    return tuple(Zone(name, tuple((x, y) for x, y in points)) for name, points in written.items())
 
 
 def _day(name: str, text: str) -> int:

@@ -35,6 +35,7 @@ def option(
             "maximum": maximum,
             "choices": choices,
             "group": group,
+            "has_flag": True,
         },
     )
 
@@ -153,8 +154,23 @@ class Settings:
         group="Workers",
     )
 
+    cameras: dict[str, dict[str, Any]] = field(
+        default_factory=dict,
+        metadata={
+            "help": "Settings of single cameras that differ, by camera; they come from a configuration file.",
+            "changes_rows": True,
+            "minimum": None,
+            "maximum": None,
+            "choices": None,
+            "group": "",
+            "has_flag": False,
+        },
+    )
+
     def __post_init__(self) -> None:
         check_bounds(self)
+        for camera in self.cameras:
+            self.for_camera(camera)  # raises where the two together make no sense
         chosen = [
             name
             for name, on in (
@@ -171,6 +187,13 @@ class Settings:
         start_s, end_s = self.time_range_s
         if end_s is not None and end_s <= start_s:
             raise ConfigError(f"the range from {start_s} s to {end_s} s is empty")
+
+    def for_camera(self, camera: str) -> Settings:
+        """The settings that hold for the sources of a camera."""
+        own = dict(self.cameras.get(camera, {}))
+        if {"fps", "every", "keyframes"} & own.keys():  # one way to choose frames replaces another
+            own = {"fps": None, "every": 1, "keyframes": False, **own}
+        return dataclasses.replace(self, cameras={}, **own)
 
     @property
     def time_range_s(self) -> tuple[float, float | None]:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pipeline.incidents.finding import IncidentSummary, find_incidents
-from pipeline.settings import IncidentSettings
+from pipeline.report_settings import IncidentSettings
 
 __all__ = ["IncidentSettings", "IncidentSummary", "find_incidents"]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.incidents.rows import MICROSECONDS, FaceRows
-from pipeline.settings import IncidentSettings
+from pipeline.report_settings import IncidentSettings
 
 # Sampled frames without the face after which a person is gone, where that is longer than `track_gap_s`.
 _GAP_SAMPLES = 2.5

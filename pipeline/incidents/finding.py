@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from pipeline import schema
 from pipeline.audit_folder import HOURS_FILE, INCIDENTS_FILE, TRACKS_FILE, AuditFolder
-from pipeline.cameras import CameraRules
+from pipeline.cameras import CameraRules, rules_of_run
 from pipeline.incidents.chains import Record
 from pipeline.incidents.following import Follower
 from pipeline.incidents.hours import HourCounts
 from pipeline.incidents.persons import Columns, summarize
 from pipeline.incidents.rows import CODES, FaceRows
-from pipeline.settings import IncidentSettings
+from pipeline.report_settings import IncidentSettings
 
 _LABELS = list(CODES)
 
@@ -52,7 +52,7 @@ def find_incidents(
     Args:
         folder: the audit folder.
         settings: how persons are followed and what makes an incident; the defaults otherwise.
-        rules_of: zones and hours by camera; otherwise everything counts, at any hour.
+        rules_of: zones and hours by camera; as in run.json otherwise.
         on_source: called after each source with the number of its faces.
 
     Raises:
@@ -60,8 +60,7 @@ def find_incidents(
     """
     began = time.monotonic()
     audit, settings = AuditFolder(folder), settings or IncidentSettings()
-    zone_of_run = str(audit.run.get("settings", {}).get("time_zone", "UTC"))
-    rules_of = rules_of or (lambda camera: CameraRules(time_zone=zone_of_run))
+    rules_of = rules_of or rules_of_run(audit.run)
     records = audit.judged_sources()
     hours, tracks, incidents, n_faces = HourCounts(), [], [], 0
     for ended in Follower(audit, settings, rules_of, on_source).follow(records):

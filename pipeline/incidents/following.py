@@ -12,7 +12,7 @@ from pipeline.cameras import CameraRules
 from pipeline.incidents.association import Associator
 from pipeline.incidents.chains import Record, chains
 from pipeline.incidents.rows import FACE_ROW, FaceRows, SourceRows, read_source
-from pipeline.settings import IncidentSettings
+from pipeline.report_settings import IncidentSettings
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pipeline import schema
 from pipeline.incidents.rows import CODES, INDETERMINATE_CODE, MICROSECONDS, FaceRows
 from pipeline.incidents.voting import Run, label_runs
-from pipeline.settings import IncidentSettings
+from pipeline.report_settings import IncidentSettings
 
 WITH, WITHOUT, INCORRECT = (CODES[label] for label in schema.LABELS)
 
@@ -146,7 +146,7 @@ def _tracks(
             _REASONS[place] if code == INDETERMINATE_CODE else None
             for place, code in zip(reason.tolist(), label.tolist(), strict=True)
         ],
-        "confidence": _confidence(judged, numbers, label),
+        "confidence": _confidence(judged, runs, numbers, label),
         "n_incidents": n_incidents.sum(axis=0).astype(np.int32),
     }
 
@@ -161,12 +161,13 @@ def _ends(rows: FaceRows, counts: npt.NDArray[np.bool_], starts: npt.NDArray[np.
 
 
 def _confidence(
-    judged: FaceRows, numbers: npt.NDArray[np.int64], label: npt.NDArray[np.int64]
+    judged: FaceRows, runs: list[Run], numbers: npt.NDArray[np.int64], label: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """(N,) float32: mean probability of each person's label over the judged faces; NaN for the indeterminate."""
+    """(N,) float32: mean probability of each person's label while it held; NaN for the indeterminate."""
     place = np.searchsorted(numbers, judged["track"])
     label_of_row = label[place]
-    is_known = label_of_row != INDETERMINATE_CODE
+    held = np.repeat([run.label for run in runs], [run.end - run.begin for run in runs]).astype(np.int64)
+    is_known = label_of_row == held
     probabilities = judged["probabilities"][np.arange(len(judged)), np.where(is_known, label_of_row, 0)]
     sums = np.bincount(place[is_known], weights=probabilities[is_known], minlength=len(numbers))
     n_faces = np.bincount(place[is_known], minlength=len(numbers))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline import schema
 from pipeline.audit_folder import AuditFolder
 from pipeline.cameras import CameraRules
-from pipeline.settings import IncidentSettings
+from pipeline.report_settings import IncidentSettings
 
 MICROSECONDS = 1_000_000
 CODES = {label: code for code, label in enumerate((*schema.LABELS, schema.INDETERMINATE))}

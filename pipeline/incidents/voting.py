@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.incidents.rows import MICROSECONDS, FaceRows
-from pipeline.settings import IncidentSettings
+from pipeline.report_settings import IncidentSettings
 
 _TIE = 1e-9
 

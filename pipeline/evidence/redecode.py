@@ -1,0 +1,65 @@
+"""Single frames of a source once more, exactly those that were judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.decode import SegmentDecoder
+from pipeline.errors import DecodeError, InputError
+from pipeline.frames import ArrayPicture, Frame
+from pipeline.images import read_image
+from pipeline.probe import probe
+from pipeline.segments import plan
+from pipeline.settings import Settings
+from pipeline.sources import Source
+
+
+def recording_frames(record: dict[str, Any], indices: Iterable[int], settings: Settings) -> Iterator[Frame]:
+    """These frames of a recording, in display order; those that cannot be decoded are left out.
+
+    Args:
+        record: the recording's row of sources.parquet.
+        indices: which frames.
+        settings: those of the audit for its camera, for clock times.
+
+    Raises:
+        InputError: the recording is not there any more, or cannot be read.
+        DecodeError: it cannot be decoded, or its content is not what was judged.
+    """
+    every_frame = dataclasses.replace(
+        settings, fps=None, every=1, keyframes=False, start_s=None, end_s=None, duration_s=None
+    )
+    index = probe(Source(record["source"], record["path"], "video", record["camera"]), every_frame)
+    if index.sha256 != record["sha256"]:
+        raise DecodeError("its content has changed since it was judged", path=record["path"])
+    wanted = np.unique(np.asarray(list(indices), dtype=np.int64))
+    for segment in plan(index, every_frame):
+        within = wanted[(wanted >= segment.first_index) & (wanted < segment.first_index + len(segment.pts))]
+        if len(within):
+            yield from SegmentDecoder(dataclasses.replace(segment, wanted=within - segment.first_index)).frames()
+
+
+def image_frames(record: dict[str, Any], frames: pa.Table, indices: Iterable[int]) -> Iterator[Frame]:
+    """These images of a folder; those that are gone or have another size than then are left out.
+
+    Args:
+        record: the folder's row of sources.parquet.
+        frames: its rows of frames/: frame_index, image, width and height.
+        indices: which images.
+    """
+    wanted = set(indices)
+    for row in frames.select(["frame_index", "image", "width", "height"]).to_pylist():
+        if row["frame_index"] not in wanted:
+            continue
+        try:
+            image = read_image(os.path.join(record["path"], row["image"]))
+        except (DecodeError, InputError):
+            continue
+        if image.shape[:2] == (row["height"], row["width"]):
+            yield Frame(row["frame_index"], ArrayPicture(image), image=row["image"])
