@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ from pipeline.detect import Detections, open_detector
 from pipeline.frames import Frame, RgbImage
 from pipeline.segments import Segment
 from pipeline.settings import Settings
+
+# Rows become columns now and then: a recording that is one long segment would fill the memory with rows otherwise.
+_FRAMES_PER_TABLE = 2048
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class _JudgedFrame:
     moment: dict[str, Any]
     faces: Detections
     probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
+
+
+# A face's frame and its crop, on the way to the classifier.
+_WaitingFace: TypeAlias = tuple[_JudgedFrame, RgbImage]
 
 
 class Analyzer:
@@ -75,25 +82,35 @@ class Analyzer:
         """
         self.n_judged = 0
         self._decoder = SegmentDecoder(segment)
+        finished: list[pa.Table] = []
         judged: list[_JudgedFrame] = []
-        waiting: list[tuple[_JudgedFrame, RgbImage]] = []
+        waiting: list[_WaitingFace] = []
         for frame in self._decoder.frames():
-            faces = self._detector.detect(frame.picture)
-            record = _JudgedFrame(_moment(segment, frame), faces)
+            record = _JudgedFrame(_moment(segment, frame), self._detector.detect(frame.picture))
             judged.append(record)
-            if len(faces):
-                image = frame.picture.rgb()
-                waiting += [(record, self._classifier.crop(image, box)) for box in faces.boxes_xyxy]
+            waiting += self._crops(frame, record)
             while len(waiting) >= self._batch_size:
                 self._classify(waiting[: self._batch_size])
                 del waiting[: self._batch_size]
+            if len(judged) >= _FRAMES_PER_TABLE:
+                self._classify(waiting)
+                finished.append(self._table(judged))
+                judged, waiting = [], []
             self.n_judged += 1
         self._classify(waiting)
-        rows = [self._row(record) for record in judged]
-        table = pa.Table.from_pylist(rows, schema=schema.SEGMENT_ROWS)
-        return SegmentResult(table, segment.n_wanted, dict(self._decoder.failures))
+        finished.append(self._table(judged))
+        return SegmentResult(pa.concat_tables(finished), segment.n_wanted, dict(self._decoder.failures))
 
-    def _classify(self, waiting: list[tuple[_JudgedFrame, RgbImage]]) -> None:
+    def _crops(self, frame: Frame, record: _JudgedFrame) -> list[_WaitingFace]:
+        if len(record.faces) == 0:
+            return []  # spares converting the frame at full size
+        image = frame.picture.rgb()
+        return [(record, self._classifier.crop(image, box)) for box in record.faces.boxes_xyxy]
+
+    def _table(self, judged: list[_JudgedFrame]) -> pa.Table:
+        return pa.Table.from_pylist([self._row(record) for record in judged], schema=schema.SEGMENT_ROWS)
+
+    def _classify(self, waiting: list[_WaitingFace]) -> None:
         probabilities = self._classifier.probabilities([crop for _, crop in waiting])
         for (record, _), face_probabilities in zip(waiting, probabilities, strict=True):
             record.probabilities.append(face_probabilities)
