@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from cli.options import SectionedCommand, settings_from, settings_options
+from cli.options import (
+    SectionedCommand,
+    incident_options,
+    incident_settings_from,
+    report_options,
+    report_settings_from,
+    settings_from,
+    settings_options,
+)
 
 if TYPE_CHECKING:
+    from pipeline.finishing import Findings
     from pipeline.ledger import AuditSummary
 
 EXIT_SOME_FAILED = 3
@@ -28,6 +37,8 @@ EXIT_SOME_FAILED = 3
 @click.option("--dry-run", is_flag=True, help="List the sources and the work; decode nothing, write nothing.")
 @click.option("--quiet", is_flag=True, help="Show no progress; results and errors only.")
 @settings_options
+@incident_options
+@report_options
 def run(
     inputs: tuple[str, ...],
     list_file: Any,
@@ -44,6 +55,7 @@ def run(
     0 if every source is complete, 3 if some are not, 1 if the run failed, 2 for wrong usage.
     """
     settings = settings_from(values)
+    incidents, report = incident_settings_from(values), report_settings_from(values)
     given = [*inputs, *(line.rstrip("\r\n") for line in list_file or [] if line.strip())]
     if not given:
         raise click.UsageError("Nothing to audit: give recordings, folders or globs, or --list FILE.")
@@ -59,7 +71,16 @@ def run(
     signal.signal(signal.SIGTERM, _interrupt)
     display = None if quiet else ProgressDisplay()
     try:
-        summary = audit(given, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=display)
+        summary = audit(
+            given,
+            out,
+            settings,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+            observer=display,
+            incidents=incidents,
+            report=report,
+        )
     finally:
         if display is not None:
             display.close()
@@ -86,10 +107,29 @@ def show_summary(summary: AuditSummary) -> None:
         rows.append((f"  {label.replace('_', ' ')}", f"{count} ({share(count / n_faces if n_faces else None)})"))
     rows += [
         ("Compliance rate", f"{share(summary.compliance_rate)} of the faces that could be judged"),
+        *findings_rows(summary.findings),
         ("Time", f"{summary.elapsed_s:.1f} s"),
         ("Results", printable(str(summary.folder))),
     ]
     echo_table(rows)
+
+
+def findings_rows(findings: Findings | None) -> list[tuple[str, str]]:
+    """Persons, incidents and the report, as rows of the table at the end of a run."""
+    from cli.text import printable
+    from pipeline.schema import INDETERMINATE, WITH_MASK
+
+    if findings is None:
+        return []
+    persons = findings.incidents.n_persons
+    n_judged = sum(count for label, count in persons.items() if label != INDETERMINATE)
+    compliant = f"{persons[WITH_MASK]} of {n_judged} persons who could be judged complied throughout"
+    rows = [
+        ("Persons", f"{compliant}; {persons[INDETERMINATE]} indeterminate"),
+        ("Incidents", f"{findings.incidents.n_incidents}, {findings.evidence.n_pictured} of them with pictures"),
+    ]
+    rows += [("No pictures", f"{count}: {reason}") for reason, count in findings.evidence.failures.items()]
+    return [*rows, ("Report", printable(str(findings.report.path)))]
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.auditing import Observer
     from pipeline.ledger import AuditSummary
+    from pipeline.report_settings import IncidentSettings, ReportSettings
     from pipeline.settings import Settings
 
 
@@ -20,6 +21,8 @@ def audit(
     overwrite: bool = False,
     retry_failed: bool = False,
     observer: Observer | None = None,
+    incidents: IncidentSettings | None = None,
+    report: ReportSettings | None = None,
 ) -> AuditSummary:
     """Audit recordings and image folders for mask compliance.
 
@@ -32,6 +35,8 @@ def audit(
         overwrite: start anew where the folder holds an audit already.
         retry_failed: judge sources again that an earlier run left `partial` or `failed`.
         observer: is told how the audit goes on.
+        incidents: how faces become persons and incidents; defaults otherwise.
+        report: which pictures are kept, and the language of the report; defaults otherwise.
 
     Returns:
         Counts, and a record of every source with its status: an input that fails does not raise, it is recorded.
@@ -43,6 +48,10 @@ def audit(
         StoreError: the folder cannot be written, or holds an audit made with other settings or models.
         EngineError: the workers cannot be started.
     """
-    from pipeline.auditing import run_audit
+    import dataclasses
 
-    return run_audit(inputs, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=observer)
+    from pipeline.auditing import run_audit
+    from pipeline.finishing import finish
+
+    summary = run_audit(inputs, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=observer)
+    return dataclasses.replace(summary, findings=finish(out, incidents, report))

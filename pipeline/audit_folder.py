@@ -12,13 +12,16 @@ import pyarrow.parquet as pq
 from pipeline import schema
 from pipeline.errors import StoreError
 from pipeline.ledger import DUPLICATE
-from pipeline.store import RUN_FILE, SOURCES_FILE, atomic_file, file_sha256, table_paths
-
-TRACKS_FILE = "tracks.parquet"
-INCIDENTS_FILE = "incidents.parquet"
-HOURS_FILE = "hours.parquet"
-REPORT_FILE = "report.html"
-EVIDENCE_FOLDER = "evidence"
+from pipeline.store import (
+    HOURS_FILE,
+    INCIDENTS_FILE,
+    RUN_FILE,
+    SOURCES_FILE,
+    TRACKS_FILE,
+    atomic_file,
+    file_sha256,
+    table_paths,
+)
 
 
 class AuditFolder:

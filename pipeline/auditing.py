@@ -127,6 +127,8 @@ def _begin(
         "packages": {name: version(name) for name in ("ai-edge-litert", "av", "numpy", "pyarrow", "ray")},
         # Of the tables that earlier runs into this folder finished; those of this run follow at its end.
         "tables": earlier.get("tables", {}) if earlier is not None else {},
+        # Pictures that are there already are not made again.
+        "evidence": earlier.get("evidence") if earlier is not None else None,
     }
     store.write_run(run)
     return run

@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import schema
 from pipeline.probe import SourceIndex
 from pipeline.sources import Source
 from pipeline.store import Totals
+
+if TYPE_CHECKING:
+    from pipeline.finishing import Findings
 
 COMPLETE = "complete"
 PARTIAL = "partial"
@@ -75,12 +78,14 @@ class AuditSummary:
         records: one a source, with the columns of sources.parquet.
         n_others: files that were neither recordings nor images.
         elapsed_s: how long this run took.
+        findings: what was made of the rows: persons, incidents, pictures, the report.
     """
 
     folder: Path
     records: list[dict[str, Any]]
     n_others: int
     elapsed_s: float
+    findings: Findings | None = None
 
     @property
     def n_by_status(self) -> dict[str, int]:

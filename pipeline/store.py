@@ -38,6 +38,12 @@ RUN_FILE = "run.json"
 SOURCES_FILE = "sources.parquet"
 FRAMES_FOLDER = "frames"
 FACES_FOLDER = "faces"
+# What is made of the rows when they are all there.
+TRACKS_FILE = "tracks.parquet"
+INCIDENTS_FILE = "incidents.parquet"
+HOURS_FILE = "hours.parquet"
+REPORT_FILE = "report.html"
+EVIDENCE_FOLDER = "evidence"
 _WORK_FOLDER = ".work"
 _COUNTS_KEY = b"facemask_batch_counts"
 _ROWS_PER_GROUP = 65_536
@@ -222,9 +228,9 @@ class AuditStore:
     def remove_all(self) -> None:
         """Remove the whole audit, and only what an audit consists of."""
         with _storage_errors(self.folder):
-            for name in (FRAMES_FOLDER, FACES_FOLDER, _WORK_FOLDER):
+            for name in (FRAMES_FOLDER, FACES_FOLDER, EVIDENCE_FOLDER, _WORK_FOLDER):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
-            for name in (RUN_FILE, SOURCES_FILE):
+            for name in (RUN_FILE, SOURCES_FILE, TRACKS_FILE, INCIDENTS_FILE, HOURS_FILE, REPORT_FILE):
                 (self.folder / name).unlink(missing_ok=True)
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from natsort import natsorted
 
-from pipeline.audit_folder import INCIDENTS_FILE, AuditFolder
+from pipeline.audit_folder import AuditFolder
 from pipeline.errors import FacemaskBatchError, InputError
 from pipeline.probe import content_sha256
 from pipeline.sources import IMAGE_SUFFIXES, Source, find_sources
-from pipeline.store import file_sha256
+from pipeline.store import INCIDENTS_FILE, file_sha256
 
 MISSING = "missing"
 CHANGED = "changed"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import schema
-from pipeline.audit_folder import EVIDENCE_FOLDER, INCIDENTS_FILE, AuditFolder
+from pipeline.audit_folder import AuditFolder
 from pipeline.errors import DecodeError, InputError, StoreError
 from pipeline.evidence.blur import blur_faces
 from pipeline.evidence.pictures import face_crop, jpeg, with_box
@@ -25,7 +25,7 @@ from pipeline.evidence.redecode import image_frames, recording_frames
 from pipeline.frames import Frame, RgbImage
 from pipeline.report_settings import ReportSettings
 from pipeline.settings import Settings
-from pipeline.store import atomic_file
+from pipeline.store import EVIDENCE_FOLDER, INCIDENTS_FILE, atomic_file
 
 _THREADS = 2
 _COLUMNS = "incident camera best_source_id best_frame_index best_timestamp best_pts_s face_index x1 y1 x2 y2".split()

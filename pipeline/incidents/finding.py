@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import schema
-from pipeline.audit_folder import HOURS_FILE, INCIDENTS_FILE, TRACKS_FILE, AuditFolder
+from pipeline.audit_folder import AuditFolder
 from pipeline.cameras import CameraRules, rules_of_run
 from pipeline.incidents.chains import Record
 from pipeline.incidents.following import Follower
@@ -20,6 +20,7 @@ from pipeline.incidents.hours import HourCounts
 from pipeline.incidents.persons import Columns, summarize
 from pipeline.incidents.rows import CODES, FaceRows
 from pipeline.report_settings import IncidentSettings
+from pipeline.store import HOURS_FILE, INCIDENTS_FILE, TRACKS_FILE
 
 _LABELS = list(CODES)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from pipeline.audit_folder import REPORT_FILE, AuditFolder
+from pipeline.audit_folder import AuditFolder
 from pipeline.cameras import CameraRules, rules_of_run
 from pipeline.errors import StoreError
 from pipeline.incidents.chains import Record, end_of
@@ -19,7 +19,7 @@ from pipeline.report.coverage import Coverage, coverage
 from pipeline.report.figures import sum_up
 from pipeline.report.language import Language
 from pipeline.report.listing import listing
-from pipeline.store import atomic_file
+from pipeline.store import REPORT_FILE, atomic_file
 
 # Rows of the tables in the page; what is beyond them is in the audit's own tables.
 _MAX_CAMERAS = 1_000
