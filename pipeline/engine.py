@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 import ray
 import ray._private.ray_constants
+import ray._private.worker
 import ray.exceptions
 
 from pipeline.analyze import Analyzer, SegmentResult
@@ -36,6 +37,8 @@ _POLL_S = 1.0
 _START_TIMEOUT_S = 180.0
 _MAX_FAILED_STARTS = 3
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
+_VITAL_PROCESSES = ("raylet", "gcs_server")
+_CONTINUE = "The same command goes on from what is done."
 # On one machine there is no other node to go on with: a busy one must not be declared dead for answering late.
 _PATIENCE = {"health_check_timeout_ms": 60_000, "health_check_failure_threshold": 20}
 
@@ -126,6 +129,7 @@ class WorkerPool:
                 self._start_worker()
             while self._starting:
                 done, _ = ray.wait(list(self._starting), num_returns=1, timeout=_POLL_S)
+                _check_ray()
                 self._take_on(done)
         except ray.exceptions.RayError as error:
             ray.shutdown()
@@ -165,6 +169,7 @@ class WorkerPool:
                     yield outcome
             if time.monotonic() - last_poll >= _POLL_S:
                 last_poll = time.monotonic()
+                _check_ray()
                 self._end_hung_workers(running)
                 if on_progress is not None:
                     on_progress(sum(entry.n_judged for entry in running.values()))
@@ -236,7 +241,7 @@ class WorkerPool:
         if self._n_failed_starts >= _MAX_FAILED_STARTS:
             raise EngineError(
                 f"the workers cannot be started ({reason})",
-                remedy="Give fewer --workers, or more memory; the same command goes on from what is done.",
+                remedy=f"Give fewer --workers, or more memory. {_CONTINUE}",
             ) from error
         self._start_worker()
 
@@ -244,6 +249,14 @@ class WorkerPool:
 def available_cores() -> int:
     """Cores that this process may use, which in a container can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_ray() -> None:
+    """Raise EngineError if Ray's own processes on this machine have died: workers would be waited for in vain."""
+    node = ray._private.worker._global_node
+    for kind, _ in node.dead_processes() if node is not None else ():
+        if kind in _VITAL_PROCESSES:
+            raise EngineError(f"Ray has broken down (its process {kind} has died)", remedy=_CONTINUE)
 
 
 def limit_memory(limit_mib: int) -> None:
