@@ -1,36 +1,48 @@
-"""`facemask-batch export`: the models of a finished training run, once more or quantised otherwise."""
+"""`facemask-batch export`: an audit's results for other programs, or the models of a training run."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--to", type=click.Choice(["csv", "xlsx", "json"]), help="Of an audit: the format.  [default: csv]")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Of an audit: [default: FOLDER/export]")
 @click.option(
     "--quantize",
     type=click.Choice(["fp32", "fp16", "int8"]),
     multiple=True,
-    help="Which models to write; repeatable.  [default: all]",
+    help="Of a training run: which models to write; repeatable.  [default: all]",
 )
-@click.option("--limits", default="", help="What the model cannot do; goes into its card.")
-def export(run_folder: Path, quantize: tuple[str, ...], limits: str) -> None:
-    """Write the .tflite models and cards of RUN; one that disagrees with the Keras model is refused."""
-    import os
+@click.option("--limits", help="Of a training run: what the model cannot do; goes into its card.")
+def export(folder: Path, to: str | None, out: Path | None, quantize: tuple[str, ...], limits: str | None) -> None:
+    """Write results of the audit in FOLDER for other programs, or the models of the training run in FOLDER.
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from training.config import TrainConfig
+    Of an audit: incidents, hours and sources. Of a training run: .tflite models and their cards; one that
+    disagrees with the Keras model is refused.
+    """
+    if (folder / "run.json").exists():
+        if quantize or limits:
+            raise click.UsageError("--quantize and --limits are for training runs; this is an audit.")
+        from cli.text import printable
+        from pipeline.export import export_audit
 
-    config = TrainConfig.load(run_folder / "config.json")
+        for path in export_audit(folder, to or "csv", out):
+            click.echo(printable(str(path)))
+    elif (folder / "config.json").exists():
+        if to or out:
+            raise click.UsageError("--to and --out are for audits; this is a training run.")
+        from cli.export_model import export_models
 
-    from training.export import QUANTIZATIONS
-    from training.finish import export_all
-    from training.prepare import prepare
-    from training.train import load_trained
+        export_models(folder, quantize, limits or "")
+    else:
+        from pipeline.errors import InputError
 
-    model = load_trained(run_folder)
-    command = " ".join(["facemask-batch", *sys.argv[1:]])
-    export_all(model, config, prepare(config), run_folder, command, limits, click.echo, quantize or QUANTIZATIONS)
+        raise InputError(
+            "neither an audit (run.json) nor a training run (config.json)",
+            path=folder,
+            remedy="Give the folder that `facemask-batch run --out` or `facemask-batch train --out` made.",
+        )

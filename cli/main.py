@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dataset": ("cli.dataset", "dataset", "Fetch, check and divide labelled face pictures."),
     "train": ("cli.train", "train", "Train a mask classifier on labelled faces."),
     "evaluate": ("cli.evaluate", "evaluate", "Measure a classifier on labelled faces."),
-    "export": ("cli.export", "export", "Write the .tflite models of a training run."),
+    "export": ("cli.export", "export", "Write results of an audit, or models of a training run, for other programs."),
     "classify": ("cli.classify", "classify", "Judge the faces of pictures."),
     "incidents": ("cli.incidents", "incidents", "Find persons and incidents anew, without decoding."),
     "report": ("cli.report", "report", "Write the report of an audit."),

@@ -46,6 +46,7 @@ class MadeSource:
     start: datetime | None = None
     size_wh: tuple[int, int] = (1280, 720)
     path: str = "/nowhere"
+    sha256: str = "0" * 64
 
     @property
     def source_id(self) -> str:
@@ -117,7 +118,7 @@ def _write_source(folder: Path, source: MadeSource) -> dict[str, Any]:
         "camera": source.camera,
         "kind": "video",
         "path": source.path,
-        "sha256": hashlib.sha256(source.name.encode()).hexdigest(),
+        "sha256": source.sha256,
         "width": source.size_wh[0],
         "height": source.size_wh[1],
         "duration_s": source.duration_s,

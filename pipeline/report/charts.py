@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.incidents.chains import Record
 from pipeline.report.figures import Counts, Figures
+from pipeline.schema import INCORRECT_MASK
 
 # Rows that a reader can take in; the tables and the export hold the rest.
 MAX_HEAT_CAMERAS = 40
@@ -138,7 +139,8 @@ def _marks(duration_s: float, incidents: list[dict[str, Any]]) -> list[Mark]:
             bins[key] = Mark(start, end, incident["label"], 1)
         else:
             bins[key] = Mark(min(start, earlier.start), max(end, earlier.end), key[1], earlier.n_incidents + 1)
-    return list(bins.values())
+    # Incorrectly worn masks are drawn last, as half marks upon the others.
+    return sorted(bins.values(), key=lambda mark: (mark.label == INCORRECT_MASK, mark.start))
 
 
 def _cells(by_hour: dict[int, Counts]) -> list[HeatCell]:

@@ -143,4 +143,4 @@ def test_evaluate_on_labels_that_the_model_does_not_know(run: Run, data: Path) -
 
 
 def test_unfinished_run_cannot_be_exported(run: Run, tmp_path: Path) -> None:
-    assert "not a training configuration" in run("export", tmp_path)[2]
+    assert "neither an audit (run.json) nor a training run" in run("export", tmp_path)[2]
