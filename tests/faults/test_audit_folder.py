@@ -1,0 +1,207 @@
+"""The folder that an audit is written to: full disks, missing permission, two runs at once, later changes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.lock import HOLDER_FILE, LOCK_FILE, locked
+from pipeline.sources import camera_name
+from pipeline.store import table_paths
+from tests.faults.harness import assert_same_rows, command, leftovers, run, running
+
+NOBODY = 65534
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size_kib: int) -> Iterator[Callable[[int], None]]:
+    """A tmpfs of so many KiB at `folder`; yields what changes its size."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    try:
+        yield lambda kib: subprocess.run(["mount", "-o", f"remount,size={kib}k", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk_keeps_what_is_done(
+    recording: Path, undisturbed: Path, judging: tuple[str, ...], tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", 120) as resize:
+        folder = tmp_path / "disk" / "audit"
+        flags = (*judging, "--workers", "2", "--segment", "0.5")
+        code, output = run([recording], folder, *flags)
+        assert code == 1, output
+        assert "No space left on device" in output
+        assert "Traceback" not in output
+        n_committed = len(list(folder.glob(".work/segments/*/*.parquet")))
+        assert n_committed > 0
+        assert not list(folder.rglob("*.tmp"))
+        resize(10_000)
+        code, output = run([recording], folder, *flags)
+        assert code == 0, output
+        assert "were judged by an earlier run" in output
+        assert_same_rows(folder, undisturbed)
+        assert leftovers(folder) == []
+
+
+def hold(folder: Path, is_held: multiprocessing.synchronize.Event, end: multiprocessing.synchronize.Event) -> None:
+    with locked(folder):
+        is_held.set()
+        end.wait()
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[multiprocessing.Process]:
+    """Another process that holds the lock of tmp_path/audit."""
+    context = multiprocessing.get_context("spawn")
+    is_held, end = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(tmp_path / "audit", is_held, end))
+    process.start()
+    assert is_held.wait(60)
+    yield process
+    end.set()
+    process.join()
+
+
+def test_second_run_is_refused_and_told_who_is_at_work(
+    tmp_path: Path, clip_path: Callable[[str], Path], holder: multiprocessing.Process
+) -> None:
+    result = subprocess.run(
+        command([clip_path("h264")], tmp_path / "audit", "--overwrite"), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert f"another run is at work in this folder (process {holder.pid} on {os.uname().nodename}" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "audit").iterdir()) == [LOCK_FILE, HOLDER_FILE]
+
+
+def test_lock_of_a_killed_run_is_taken_over(tmp_path: Path, holder: multiprocessing.Process) -> None:
+    with pytest.raises(StoreError), locked(tmp_path / "audit"):
+        pass
+    holder.kill()
+    holder.join()
+    assert (tmp_path / "audit" / LOCK_FILE).exists()
+    with locked(tmp_path / "audit"):
+        assert json.loads((tmp_path / "audit" / HOLDER_FILE).read_text())["pid"] == os.getpid()
+    assert list((tmp_path / "audit").iterdir()) == []
+
+
+def as_nobody(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user who may do nothing."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may become another user")
+    prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    if shutil.which("setpriv") is None:
+        pytest.skip("there is no setpriv")
+    result = subprocess.run([*prefix, *arguments], capture_output=True, text=True, check=False, cwd="/")
+    if "No module named" in result.stderr or "Permission denied: '/" in result.stderr:
+        pytest.skip("another user cannot read this checkout")
+    return result
+
+
+def test_folder_that_may_not_be_written(tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
+    for folder in [tmp_path, *tmp_path.parents][:4]:
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/tmp"):
+            folder.chmod(0o755)
+    clip = shutil.copy(clip_path("h264"), tmp_path / "h264.mp4")
+    result = as_nobody(command([clip], tmp_path / "audit"))
+    assert result.returncode == 1, result.stderr
+    assert "the audit folder cannot be written (Permission denied)" in result.stderr
+    assert "Traceback" not in result.stderr
+    Path(clip).chmod(0)
+    result = as_nobody([sys.executable, "-m", "cli.main", "inspect", clip])
+    assert result.returncode == 3
+    assert "the file cannot be read (Permission denied)" in result.stdout or "no permission" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../../etc", "a/b", "a\\b", "\n", "=", "%2F", "x" * 300, "監視" * 100])
+def test_camera_names_cannot_leave_the_folder(name: str, tmp_path: Path) -> None:
+    camera = camera_name("recording.mp4", name, None)
+    for path, table in zip(table_paths(tmp_path, "0123", camera), ("frames", "faces"), strict=True):
+        assert path.resolve().parent.parent == (tmp_path / table).resolve()
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+
+
+def test_long_camera_names_stay_different() -> None:
+    names = {camera_name("recording.mp4", "監視" * 100 + end, None) for end in ("", "1", "2")}
+    assert len(names) == 3
+
+
+@pytest.fixture
+def finished(tmp_path: Path, undisturbed: Path) -> Path:
+    """A copy of the undisturbed audit that may be spoilt."""
+    return Path(shutil.copytree(undisturbed, tmp_path / "audit"))
+
+
+def verify(folder: Path) -> tuple[int, str]:
+    result = subprocess.run(
+        [sys.executable, "-m", "cli.main", "verify", str(folder)], capture_output=True, text=True, check=False
+    )
+    return result.returncode, result.stdout
+
+
+def test_verify_finds_nothing_where_nothing_has_changed(finished: Path) -> None:
+    code, output = verify(finished)
+    assert code == 0, output
+    assert "0 differ" in output
+
+
+def test_verify_lists_what_has_changed(finished: Path, recording: Path, judging: tuple[str, ...]) -> None:
+    (faces,) = finished.glob("faces/*/*.parquet")
+    data = bytearray(faces.read_bytes())
+    data[len(data) // 2] ^= 1
+    faces.write_bytes(data)
+    (frames,) = finished.glob("frames/*/*.parquet")
+    shutil.copy(frames, frames.with_name("more.parquet"))
+    frames.unlink()
+    detector = Path(judging[judging.index("--detector") + 1])
+    content = recording.read_bytes()
+    model = detector.read_bytes()
+    try:
+        with recording.open("ab") as file:
+            file.write(b"\0")
+        detector.unlink()
+        code, output = verify(finished)
+    finally:
+        recording.write_bytes(content)
+        detector.write_bytes(model)
+    assert code == 3
+    assert output.splitlines() == [
+        f"table {faces.relative_to(finished)}: changed",
+        f"table {frames.relative_to(finished)}: missing",
+        f"table {frames.relative_to(finished).with_name('more.parquet')}: not in the ledger",
+        f"model {detector}: missing",
+        f"input {recording}: changed",
+        "7 checked (1 inputs, 2 models, 4 tables, 0 pictures): 5 differ.",
+    ]
+
+
+def test_damaged_segments_of_an_interrupted_run_are_judged_again(
+    recording: Path, undisturbed: Path, judging: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "audit"
+    flags = (*judging, "--workers", "1", "--segment", "0.5")
+    with running([recording], folder, *flags) as audit:
+        audit.wait_until(lambda: audit.n_committed() >= 4)
+        audit.kill()
+    segments = sorted(folder.glob(".work/segments/*/*.parquet"))
+    segments[0].write_bytes(b"")
+    segments[1].write_bytes(segments[1].read_bytes()[:-100])
+    code, output = run([recording], folder, *flags)
+    assert code == 0, output
+    assert_same_rows(folder, undisturbed)

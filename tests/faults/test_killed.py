@@ -1,0 +1,137 @@
+"""kill -9 of the driver, of Ray's processes and of workers: the same command ends with the same rows."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tests.faults.harness import SEGMENTS, RunningAudit, assert_same_rows, end, leftovers, run, running
+from tests.faults.long_clips import repeat
+
+
+def committed_frames(folder: Path) -> int:
+    """Frames in committed segments of sources that are not finished."""
+    finished = {path.stem for path in folder.glob(".work/sources/*/*.json")}
+    paths = [path for path in folder.glob(SEGMENTS) if path.name.split("-")[0] not in finished]
+    return sum(pq.read_metadata(path).num_rows for path in paths)
+
+
+def frames_of_an_earlier_run(output: str) -> int:
+    found = re.search(r"(\d+) of \d+ frames were judged by an earlier run", output)
+    return int(found[1]) if found else 0
+
+
+def test_killed_driver_and_killed_ray_lose_nothing(
+    recording: Path, undisturbed: Path, judging: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "audit"
+    flags = (*judging, "--workers", "2", "--batch-size", "5", "--segment", "0.5")
+    with running([recording], folder, *flags) as audit:
+        audit.wait_until(lambda: audit.n_committed() >= 3)
+        end(audit.kill())
+    n_committed = committed_frames(folder)
+    assert n_committed > 0
+    with running([recording], folder, *flags) as audit:
+        audit.wait_until(lambda: committed_frames(folder) > n_committed)
+        (raylet,) = [process for process in audit.ray_processes if process.name() == "raylet"]
+        raylet.kill()
+        code, output = audit.wait()
+    assert frames_of_an_earlier_run(output) == n_committed
+    if code != 0:  # it may also have come to its end before it noticed
+        assert code == 1, output
+        assert "Ray has broken down" in output
+        assert "The same command goes on" in output
+        n_committed = committed_frames(folder)
+        # Another number of workers, batches and segments of the same size.
+        code, output = run([recording], folder, *judging, "--workers", "4", "--batch-size", "7", "--segment", "0.5")
+        assert frames_of_an_earlier_run(output) == n_committed
+    assert code == 0, output
+    assert_same_rows(folder, undisturbed)
+    assert leftovers(folder) == []
+
+
+def test_worker_that_dies_or_stands_still_is_replaced(
+    recording: Path, undisturbed: Path, judging: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "audit"
+    flags = (*judging, "--workers", "3", "--segment", "0.5", "--stall-timeout", "5")
+    with running([recording], folder, *flags) as audit:
+        audit.wait_until(lambda: audit.n_committed() >= 1 and len(audit.workers) == 3)
+        assert_only_loopback(audit)
+        crashed, hung, _ = audit.workers
+        hung.send_signal(signal.SIGSTOP)
+        crashed.send_signal(signal.SIGSEGV)
+        code, output = audit.wait()
+        assert not hung.is_running()
+    assert code == 0, output
+    assert_same_rows(folder, undisturbed)
+    assert leftovers(folder) == []
+
+
+def assert_only_loopback(audit: RunningAudit) -> None:
+    """Nobody but this machine can talk to the audit's processes."""
+    listening = []
+    for process in [psutil.Process(audit.process.pid), *audit.ray_processes]:
+        listening += [c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert listening
+    assert {address.removeprefix("::ffff:") for address in listening} <= {"127.0.0.1", "::1"}
+
+
+def test_request_to_end_ends_within_seconds(recording: Path, judging: tuple[str, ...], tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    with running([recording], folder, *judging, "--workers", "1", "--segment", "0.5") as audit:
+        audit.wait_until(lambda: audit.n_committed() >= 1)
+        processes = audit.ray_processes
+        begun = time.monotonic()
+        audit.process.send_signal(signal.SIGTERM)
+        code, output = audit.wait(60)
+        assert time.monotonic() - begun < 30
+    assert code == 130, output
+    assert "goes on where this one stopped" in output
+    assert "SIGTERM received" not in output
+    assert not [process for process in processes if process.is_running() and process.status() != "zombie"]
+    assert not (folder / ".lock").exists()
+
+
+@pytest.mark.soak
+def test_killed_fifty_times_in_a_row(
+    tmp_path: Path, judging: tuple[str, ...], clip_path: Callable[[str], Path]
+) -> None:
+    long = repeat(clip_path("h264_b_frames"), tmp_path / "gate.mp4", 60)
+    assert run([long], tmp_path / "undisturbed", *judging, "--workers", "1", "--segment", "600")[0] == 0
+    folder = tmp_path / "audit"
+    chance = random.Random(5)
+    n_before, kills, ended_by_themselves = 0, dict.fromkeys(("driver", "worker", "raylet", "gcs_server"), 0), 0
+    for _ in range(50):
+        flags = ("--workers", str(chance.choice([1, 2, 4])), "--batch-size", str(chance.randint(1, 40)))
+        with running([long], folder, *judging, *flags, "--segment", "0.5") as audit:
+            if chance.random() < 0.3:
+                time.sleep(chance.uniform(0, 10))
+            else:
+                goal = n_before + chance.randint(1, 5)
+                audit.wait_until(lambda goal=goal: audit.n_committed() >= goal)
+            victim = chance.choice(list(kills))
+            if victim != "driver":
+                victims = [p for p in audit.ray_processes if p.name().startswith(("ray::Worker", victim))]
+                for process in victims[:1]:
+                    process.kill()
+                time.sleep(chance.uniform(0, 1))
+            ended_by_themselves += audit.process.poll() == 0
+            end(audit.kill())
+            kills[victim] += 1
+        n_before = audit.n_committed()
+    n_committed = committed_frames(folder)
+    code, output = run([long], folder, *judging, "--workers", "2", "--segment", "0.5")
+    assert code == 0, output
+    assert frames_of_an_earlier_run(output) == n_committed
+    assert_same_rows(folder, tmp_path / "undisturbed")
+    assert leftovers(folder) == []
+    print(f"killed {kills}; {n_before} segments were committed before the last run; {ended_by_themselves=}")
