@@ -22,8 +22,11 @@ def incidents(audit: Path, **values: Any) -> None:
     Writes tracks.parquet, incidents.parquet and hours.parquet. `facemask-batch run` does this at its end.
     """
     from pipeline.incidents import find_incidents
+    from pipeline.lock import locked_audit
 
-    show_incidents(find_incidents(audit, incident_settings_from(values)))
+    with locked_audit(audit):
+        summary = find_incidents(audit, incident_settings_from(values))
+    show_incidents(summary)
 
 
 def show_incidents(summary: IncidentSummary) -> None:

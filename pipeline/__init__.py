@@ -52,6 +52,8 @@ def audit(
 
     from pipeline.auditing import run_audit
     from pipeline.finishing import finish
+    from pipeline.lock import locked
 
-    summary = run_audit(inputs, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=observer)
-    return dataclasses.replace(summary, findings=finish(out, incidents, report))
+    with locked(Path(out)):
+        summary = run_audit(inputs, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=observer)
+        return dataclasses.replace(summary, findings=finish(out, incidents, report))

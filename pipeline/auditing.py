@@ -18,7 +18,6 @@ from pipeline.analyze import SegmentResult
 from pipeline.engine import Outcome, WorkerPool
 from pipeline.errors import StoreError
 from pipeline.ledger import COMPLETE, DUPLICATE, AuditSummary, duplicate_source, failed_source, judged_source
-from pipeline.lock import locked
 from pipeline.models_used import ModelFile, model_files
 from pipeline.probe import SourceIndex, has_changed
 from pipeline.schema import SCHEMA_VERSION
@@ -59,28 +58,27 @@ def run_audit(
     retry_failed: bool = False,
     observer: Observer | None = None,
 ) -> AuditSummary:
-    """Audit recordings and image folders; see `pipeline.audit`."""
+    """Audit recordings and image folders; see `pipeline.audit`, which holds the folder's lock meanwhile."""
     settings, observer, given = settings or Settings(), observer or Observer(), list(inputs)
     began = time.monotonic()
     inventory = find_sources(given, camera_from=settings.camera_from, exclude=str(out))
     observer.found(inventory)
     models = model_files(settings)
     store = AuditStore(Path(out), fingerprint(settings, {role: model.sha256 for role, model in models.items()}))
-    with locked(Path(out)):
-        run = _begin(store, given, settings, models, inventory, overwrite=overwrite)
-        try:
-            with WorkerPool(settings) as pool:
-                records = _Audit(store, settings, pool, observer).run(inventory.sources, retry_failed=retry_failed)
-            store.write_sources(records)
-        except BaseException as error:
-            ending = {"status": "interrupted", "interrupted_by": type(error).__name__, "ended": _now()}
-            with contextlib.suppress(StoreError):  # what stopped the run is what counts
-                store.write_run({**run, **ending})
-            raise
-        summary = AuditSummary(Path(out), records, len(inventory.others), time.monotonic() - began)
-        about = {"sources": summary.n_by_status, "tables": store.table_sha256(records)}
-        store.write_run({**run, "status": "finished", "ended": _now(), **about})
-        store.clean_up()
+    run = _begin(store, given, settings, models, inventory, overwrite=overwrite)
+    try:
+        with WorkerPool(settings) as pool:
+            records = _Audit(store, settings, pool, observer).run(inventory.sources, retry_failed=retry_failed)
+        store.write_sources(records)
+    except BaseException as error:
+        ending = {"status": "interrupted", "interrupted_by": type(error).__name__, "ended": _now()}
+        with contextlib.suppress(StoreError):  # what stopped the run is what counts
+            store.write_run({**run, **ending})
+        raise
+    summary = AuditSummary(Path(out), records, len(inventory.others), time.monotonic() - began)
+    about = {"sources": summary.n_by_status, "tables": store.table_sha256(records)}
+    store.write_run({**run, "status": "finished", "ended": _now(), **about})
+    store.clean_up()
     return summary
 
 

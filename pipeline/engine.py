@@ -254,7 +254,8 @@ def available_cores() -> int:
 def _check_ray() -> None:
     """Raise EngineError if Ray's own processes on this machine have died: workers would be waited for in vain."""
     node = ray._private.worker._global_node
-    for kind, _ in node.dead_processes() if node is not None else ():
+    dead: list[tuple[str, Any]] = node.dead_processes() if node is not None else []
+    for kind, _ in dead:
         if kind in _VITAL_PROCESSES:
             raise EngineError(f"Ray has broken down (its process {kind} has died)", remedy=_CONTINUE)
 

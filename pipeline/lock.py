@@ -29,6 +29,7 @@ def locked(folder: Path) -> Iterator[None]:
         StoreError: another process holds the folder, or it cannot be written.
     """
     try:
+        is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK_FILE, timeout=0)
         lock.acquire()
@@ -58,6 +59,18 @@ def locked(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 (folder / name).unlink()
         lock.release()
+        if is_new:
+            with contextlib.suppress(OSError):  # a run that found nothing to do leaves nothing
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def locked_audit(folder: Path) -> Iterator[None]:
+    """Hold a folder that must be there already; `locked` would make it."""
+    if not folder.is_dir():
+        raise StoreError("there is no such audit folder", path=folder)
+    with locked(folder):
+        yield
 
 
 def _holder(folder: Path) -> str:
