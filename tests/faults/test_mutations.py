@@ -1,0 +1,83 @@
+"""Recordings with bytes changed at random: every frame is accounted for, within bounds of time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import resource
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.decode import SegmentDecoder
+from pipeline.errors import FacemaskBatchError
+from pipeline.probe import probe
+from pipeline.segments import plan
+from pipeline.settings import Settings
+from pipeline.sources import Source
+from tests.clips import flip_bytes
+from tests.faults.harness import leftovers, run
+
+KINDS = ("h264_b_frames", "h264_mkv", "mpeg4_avi", "h264_b_frames_ts")
+N_QUICK = 12
+N_SOAK = 1000
+
+
+def mutate(source: Path, target: Path, seed: int) -> None:
+    """Change 1 to 64 bytes; every fourth mutation also cuts the file somewhere."""
+    chance = random.Random(seed)
+    flip_bytes(source, target, seed=seed, count=chance.choice([1, 4, 16, 64]))
+    if seed % 4 == 3:
+        data = target.read_bytes()
+        target.write_bytes(data[: chance.randrange(1, len(data))])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_of_mutated_recordings_are_accounted_for(
+    kind: str, tmp_path: Path, clip_path: Callable[[str], Path]
+) -> None:
+    chosen = Settings(segment_s=0.5)
+    for seed in range(N_QUICK):
+        path = tmp_path / f"{seed}{clip_path(kind).suffix}"
+        mutate(clip_path(kind), path, seed)
+        begun = time.process_time()
+        with contextlib.suppress(FacemaskBatchError):  # what cannot be opened at all
+            index = probe(Source(path.name, str(path), "video", "gate"), chosen)
+            for segment in plan(index, chosen):
+                decoder = SegmentDecoder(segment)
+                indices = [frame.index for frame in decoder.frames() if frame.picture.rgb().size]
+                assert indices == sorted(set(indices))
+                assert len(indices) + sum(decoder.failures.values()) == segment.n_wanted
+        assert time.process_time() - begun < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20  # KiB
+
+
+@pytest.mark.soak
+def test_a_thousand_mutations_in_one_audit(
+    tmp_path: Path, clip_path: Callable[[str], Path], judging: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    for seed in range(N_SOAK):
+        source = clip_path(KINDS[seed % len(KINDS)])
+        mutate(source, folder / f"{seed:04}{source.suffix}", seed)
+    begun = time.monotonic()
+    code, output = run([folder], tmp_path / "audit", *judging, "--workers", "2")
+    elapsed_s = time.monotonic() - begun
+    assert code == 3, output
+    records = pq.read_table(tmp_path / "audit" / "sources.parquet").to_pylist()
+    assert len(records) == N_SOAK
+    statuses = Counter(row["status"] for row in records)
+    assert all(row["error"] for row in records if row["status"] in ("partial", "failed"))
+    sampled, decoded, failed = (
+        sum(row[f"frames_{what}"] or 0 for row in records) for what in ("sampled", "decoded", "failed")
+    )
+    assert sampled == decoded + failed
+    assert len(pq.read_table(tmp_path / "audit" / "frames")) == decoded
+    died = [row for row in records if "tried" in (row["error"] or "")]
+    assert leftovers(tmp_path / "audit") == []
+    print(f"{dict(statuses)}; {sampled=} {decoded=} {failed=}; {len(died)} ended a worker; {elapsed_s:.0f} s")
