@@ -17,19 +17,22 @@ from pipeline.sources import find_sources
 def show_plan(inputs: list[str], settings: Settings, exclude: Path | None) -> int:
     """List every source with its frames and segments; returns the exit code."""
     inventory = find_sources(
-        inputs, camera_from=settings.camera_from, exclude=str(exclude) if exclude is not None else None
+        inputs,
+        camera_from=settings.camera_from,
+        camera_files=settings.camera_files,
+        exclude=str(exclude) if exclude is not None else None,
     )
     n_frames, n_segments, media_s, n_failed = 0, 0, 0.0, 0
     click.echo(f"{'camera':<16} {'frames':>9} {'to judge':>9} {'segments':>8}  source")
     for source in inventory.sources:
         name = printable(source.name)
         try:
-            index = probe(source, settings)
+            index = probe(source, settings.for_camera(source.camera))
         except FacemaskBatchError as error:
             n_failed += 1
             click.echo(f"{printable(source.camera):<16} {'-':>9} {'-':>9} {'-':>8}  {name}: {printable(error.cause)}")
             continue
-        segments = list(plan(index, settings))
+        segments = list(plan(index, settings.for_camera(source.camera)))
         n_wanted = sum(segment.n_wanted for segment in segments)
         note = f": {printable(index.error)}" if index.error else ""
         camera = printable(source.camera)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import SectionedCommand, incident_options, incident_settings_from
+from cli.options import SectionedCommand, incident_options, incident_settings_from, under_flags
+from pipeline.report_settings import LANGUAGES
 
 if TYPE_CHECKING:
     from pipeline.incidents import IncidentSummary
@@ -15,18 +16,35 @@ if TYPE_CHECKING:
 
 @click.command(cls=SectionedCommand)
 @click.argument("audit", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML file with zones, hours and incident settings.  [default: zones and hours as in the audit]",
+)
+@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Of the report.")
 @incident_options
-def incidents(audit: Path, **values: Any) -> None:
+@click.pass_context
+def incidents(context: click.Context, audit: Path, config_file: Path | None, lang: str, **values: Any) -> None:
     """Find persons and incidents anew in AUDIT, with other settings; decodes nothing, takes seconds.
 
-    Writes tracks.parquet, incidents.parquet and hours.parquet. `facemask-batch run` does this at its end.
+    Writes tracks.parquet, incidents.parquet, hours.parquet and the report. Pictures stay with incidents whose best
+    face is the same as before; `facemask-batch evidence` makes those of the others. `facemask-batch run` does all
+    this at its end.
     """
-    from pipeline.incidents import find_incidents
+    from pipeline.finishing import recompute, settings_of_audit
     from pipeline.lock import locked_audit
 
     with locked_audit(audit):
-        summary = find_incidents(audit, incident_settings_from(values))
-    show_incidents(summary)
+        rules = None
+        if config_file is not None:
+            from pipeline.camera_config import read_config
+
+            config = read_config(config_file)
+            values = under_flags(context, values, config.incidents)
+            rules = config.rules(settings_of_audit(audit).time_zone)
+        findings = recompute(audit, incident_settings_from(values), lang, rules)
+    show_incidents(findings.incidents)
 
 
 def show_incidents(summary: IncidentSummary) -> None:

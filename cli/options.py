@@ -10,19 +10,21 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from pipeline.report_settings import IncidentSettings, ReportSettings
 from pipeline.settings import Settings
 
+_WAYS_TO_SAMPLE = {"fps", "every", "keyframes"}
 _KINDS = (Settings, IncidentSettings, ReportSettings)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class DurationType(click.ParamType[float]):
-    """Seconds, or HH:MM:SS.mmm (hours may be left out)."""
+    """Seconds, or HH:MM:SS.mmm (hours may be left out); with a minus sign before it where that makes sense."""
 
     name = "time"
-    _FORM = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d{1,2}):)?(?P<seconds>\d+(?:\.\d*)?)")
+    _FORM = re.compile(r"(?P<sign>-?)(?:(?:(?P<hours>\d+):)?(?P<minutes>\d{1,2}):)?(?P<seconds>\d+(?:\.\d*)?)")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, (int, float)):
@@ -33,7 +35,8 @@ class DurationType(click.ParamType[float]):
         seconds = float(found["seconds"])
         if found["minutes"] is not None and (seconds >= 60 or (found["hours"] and int(found["minutes"]) >= 60)):
             self.fail(f"{value!r} has more than 59 minutes or seconds", param, ctx)
-        return round(int(found["hours"] or 0) * 3600 + int(found["minutes"] or 0) * 60 + seconds, 6)
+        total_s = round(int(found["hours"] or 0) * 3600 + int(found["minutes"] or 0) * 60 + seconds, 6)
+        return -total_s if found["sign"] else total_s
 
 
 class SectionedCommand(click.Command):
@@ -74,6 +77,17 @@ def report_options(function: Function) -> Function:
 def incident_settings_from(values: dict[str, Any]) -> IncidentSettings:
     """Settings of persons and incidents from the values of the options; raises ConfigError."""
     return IncidentSettings(**{name: values[name] for name in _flags(IncidentSettings)})
+
+
+def under_flags(context: click.Context, values: dict[str, Any], *sections: dict[str, Any]) -> dict[str, Any]:
+    """The options' values, and those of a configuration file for options that were not given."""
+    given = {name for name in values if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    if given & _WAYS_TO_SAMPLE:  # one way to choose frames replaces another
+        given |= _WAYS_TO_SAMPLE
+    merged = dict(values)
+    for section in sections:
+        merged.update({name: value for name, value in section.items() if name not in given})
+    return merged
 
 
 def report_settings_from(values: dict[str, Any]) -> ReportSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,7 @@ from cli.options import (
     report_settings_from,
     settings_from,
     settings_options,
+    under_flags,
 )
 
 if TYPE_CHECKING:
@@ -35,17 +37,26 @@ EXIT_SOME_FAILED = 3
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds an audit.")
 @click.option("--retry-failed", is_flag=True, help="Judge again what an earlier run left partial or failed.")
 @click.option("--dry-run", is_flag=True, help="List the sources and the work; decode nothing, write nothing.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML file with settings of the run and of cameras; see `facemask-batch init-config`. Flags go before it.",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress; results and errors only.")
 @settings_options
 @incident_options
 @report_options
+@click.pass_context
 def run(
+    context: click.Context,
     inputs: tuple[str, ...],
     list_file: Any,
     out: Path | None,
     overwrite: bool,
     retry_failed: bool,
     dry_run: bool,
+    config_file: Path | None,
     quiet: bool,
     **values: Any,
 ) -> int:
@@ -54,7 +65,15 @@ def run(
     An audit that was interrupted goes on where it stopped when the same command is given again. The exit code is
     0 if every source is complete, 3 if some are not, 1 if the run failed, 2 for wrong usage.
     """
-    settings = settings_from(values)
+    rules = None
+    camera_values: dict[str, Any] = {}
+    if config_file is not None:
+        from pipeline.camera_config import read_config
+
+        config = read_config(config_file)
+        values = under_flags(context, values, config.settings, config.incidents, config.report)
+        camera_values, rules = config.camera_values, config.rules(values["time_zone"])
+    settings = dataclasses.replace(settings_from(values), **camera_values)
     incidents, report = incident_settings_from(values), report_settings_from(values)
     given = [*inputs, *(line.rstrip("\r\n") for line in list_file or [] if line.strip())]
     if not given:
@@ -80,6 +99,7 @@ def run(
             observer=display,
             incidents=incidents,
             report=report,
+            rules=rules,
         )
     finally:
         if display is not None:

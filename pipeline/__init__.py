@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.auditing import Observer
+    from pipeline.cameras import CameraRules
     from pipeline.ledger import AuditSummary
     from pipeline.report_settings import IncidentSettings, ReportSettings
     from pipeline.settings import Settings
@@ -23,6 +24,7 @@ def audit(
     observer: Observer | None = None,
     incidents: IncidentSettings | None = None,
     report: ReportSettings | None = None,
+    rules: Mapping[str, CameraRules] | None = None,
 ) -> AuditSummary:
     """Audit recordings and image folders for mask compliance.
 
@@ -37,6 +39,7 @@ def audit(
         observer: is told how the audit goes on.
         incidents: how faces become persons and incidents; defaults otherwise.
         report: which pictures are kept, and the language of the report; defaults otherwise.
+        rules: in which zones and at which hours faces count, by camera; everywhere and always otherwise.
 
     Returns:
         Counts, and a record of every source with its status: an input that fails does not raise, it is recorded.
@@ -56,4 +59,4 @@ def audit(
 
     with locked(Path(out)):
         summary = run_audit(inputs, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=observer)
-        return dataclasses.replace(summary, findings=finish(out, incidents, report))
+        return dataclasses.replace(summary, findings=finish(out, incidents, report, rules))

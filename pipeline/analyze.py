@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline import schema
 from pipeline.classify import MaskClassifier, Verdict
 from pipeline.decode import SegmentDecoder
-from pipeline.detect import Detections, open_detector
+from pipeline.detect import Detections, FaceDetector, open_detector
 from pipeline.frames import Frame, RgbImage
 from pipeline.segments import Segment
 from pipeline.settings import Settings
@@ -56,15 +56,9 @@ class Analyzer:
     def __init__(self, settings: Settings) -> None:
         # One worker a core: threads inside OpenCV would only fight over the cores.
         cv2.setNumThreads(1)
-        self._detector = open_detector(
-            settings.detector,
-            detect_size=settings.detect_size,
-            min_score=settings.min_score,
-            min_face_px=settings.min_face,
-        )
-        self._classifier = MaskClassifier(
-            settings.classifier, batch_size=settings.batch_size, min_confidence=settings.min_confidence
-        )
+        self._settings = settings
+        self._models: dict[tuple[object, ...], tuple[FaceDetector, MaskClassifier]] = {}
+        self._detector, self._classifier = self._models_of(settings)
         self._batch_size = settings.batch_size
         self._decoder: SegmentDecoder | None = None
         self.n_judged = 0
@@ -81,6 +75,7 @@ class Analyzer:
             InputError, DecodeError: the source cannot be opened at all.
         """
         self.n_judged = 0
+        self._detector, self._classifier = self._models_of(self._settings.for_camera(segment.source.camera))
         self._decoder = SegmentDecoder(segment)
         finished: list[pa.Table] = []
         judged: list[_JudgedFrame] = []
@@ -109,6 +104,22 @@ class Analyzer:
 
     def _table(self, judged: list[_JudgedFrame]) -> pa.Table:
         return pa.Table.from_pylist([self._row(record) for record in judged], schema=schema.SEGMENT_ROWS)
+
+    def _models_of(self, settings: Settings) -> tuple[FaceDetector, MaskClassifier]:
+        """Detector and classifier with the thresholds of a camera; cameras with the same ones share them."""
+        thresholds = (settings.detect_size, settings.min_score, settings.min_face, settings.min_confidence)
+        if thresholds not in self._models:
+            detector = open_detector(
+                settings.detector,
+                detect_size=settings.detect_size,
+                min_score=settings.min_score,
+                min_face_px=settings.min_face,
+            )
+            classifier = MaskClassifier(
+                settings.classifier, batch_size=settings.batch_size, min_confidence=settings.min_confidence
+            )
+            self._models[thresholds] = (detector, classifier)
+        return self._models[thresholds]
 
     def _classify(self, waiting: list[_WaitingFace]) -> None:
         probabilities = self._classifier.probabilities([crop for _, crop in waiting])

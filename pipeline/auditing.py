@@ -61,7 +61,9 @@ def run_audit(
     """Audit recordings and image folders; see `pipeline.audit`, which holds the folder's lock meanwhile."""
     settings, observer, given = settings or Settings(), observer or Observer(), list(inputs)
     began = time.monotonic()
-    inventory = find_sources(given, camera_from=settings.camera_from, exclude=str(out))
+    inventory = find_sources(
+        given, camera_from=settings.camera_from, camera_files=settings.camera_files, exclude=str(out)
+    )
     observer.found(inventory)
     models = model_files(settings)
     store = AuditStore(Path(out), fingerprint(settings, {role: model.sha256 for role, model in models.items()}))
@@ -202,7 +204,7 @@ class _Audit:
         return list(originals.values())
 
     def _analyse(self, indices: list[SourceIndex]) -> None:
-        plans = [(index, list(plan(index, self._settings))) for index in indices]
+        plans = [(index, list(plan(index, self._settings.for_camera(index.source.camera)))) for index in indices]
         n_frames = sum(segment.n_wanted for _, segments in plans for segment in segments)
         n_done = sum(s.n_wanted for _, segments in plans for s in segments if self._store.has_segment(s))
         media_s = sum(index.duration_s or 0.0 for index in indices) * (1 - n_done / n_frames if n_frames else 0)

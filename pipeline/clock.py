@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import PurePath
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -88,13 +88,18 @@ def recording_start(
     start_time: str | None,
     patterns: list[re.Pattern[str]],
     time_zone: str,
+    clock_offset_s: float = 0.0,
 ) -> tuple[datetime | None, str | None]:
-    """Start of a recording (UTC) and where it was read: the setting, the file name, or the container."""
+    """Start of a recording (UTC) and where it was read: the setting, the file name, or the container.
+
+    `clock_offset_s` is added to what a recorder has told, not to the setting.
+    """
+    offset = timedelta(seconds=clock_offset_s)
     if start_time is not None:
         return parse_moment(start_time, time_zone), FROM_SETTING
     named = moment_in_name(path, patterns, time_zone)
     if named is not None:
-        return named, FROM_NAME
+        return named + offset, FROM_NAME
     if "creation_time" in metadata:
         try:
             moment = parse_moment(metadata["creation_time"], "UTC")
@@ -102,5 +107,5 @@ def recording_start(
             return None, None
         # Recorders without a clock write the epoch of their container (1904 or 1970).
         if moment.year >= 1990:
-            return moment, FROM_CONTAINER
+            return moment + offset, FROM_CONTAINER
     return None, None

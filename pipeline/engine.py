@@ -69,7 +69,7 @@ class Worker:
         self._n_tasks += 1
         try:
             if isinstance(task, Source):
-                return probe(task, self._settings, on_step=self._count_probe_step)
+                return probe(task, self._settings.for_camera(task.camera), on_step=self._count_probe_step)
             return self._analyzer.analyze(task)
         except FacemaskBatchError as error:
             return error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.audit_folder import AuditFolder
+from pipeline.cameras import CameraRules
 from pipeline.evidence import EvidenceSummary, keep_evidence
 from pipeline.incidents import IncidentSummary, find_incidents
 from pipeline.report import Report, write_report
@@ -29,7 +30,10 @@ def finish(
     folder: str | Path,
     incident_settings: IncidentSettings | None = None,
     report_settings: ReportSettings | None = None,
+    rules: Mapping[str, CameraRules] | None = None,
     on_incident: Callable[[], None] = lambda: None,
+    *,
+    only_there: bool = False,
 ) -> Findings:
     """Find incidents, keep their pictures and write the report; what is there already is used again.
 
@@ -37,16 +41,52 @@ def finish(
         folder: the audit folder.
         incident_settings: how persons are followed and what makes an incident.
         report_settings: which pictures are kept, and the language.
+        rules: zones and hours by camera; those that the audit has already otherwise.
         on_incident: called after each incident whose pictures were made.
+        only_there: use pictures that are there, and decode nothing for others.
 
     Raises:
         StoreError: there is no audit in the folder, or something cannot be written.
     """
     report_settings = report_settings or ReportSettings()
+    if rules is not None:
+        AuditFolder(folder).write_run(cameras={camera: own.as_dict() for camera, own in rules.items()})
     incidents = find_incidents(folder, incident_settings)
     settings = settings_of_run(AuditFolder(folder).run)
-    evidence = keep_evidence(folder, report_settings, settings.for_camera, on_incident)
+    evidence = keep_evidence(folder, report_settings, settings.for_camera, on_incident, only_there=only_there)
     return Findings(incidents, evidence, write_report(folder, report_settings.lang))
+
+
+def recompute(
+    folder: str | Path,
+    incident_settings: IncidentSettings,
+    language: str = "en",
+    rules: Mapping[str, CameraRules] | None = None,
+) -> Findings:
+    """Find incidents anew and write the report, without decoding: only pictures that are there are used.
+
+    Args:
+        folder: the audit folder.
+        incident_settings: how persons are followed and what makes an incident.
+        language: of the report.
+        rules: zones and hours by camera; those that the audit has already otherwise.
+
+    Raises:
+        StoreError: there is no audit in the folder, or something cannot be written.
+    """
+    evidence = AuditFolder(folder).run.get("evidence") or {}
+    shown = ReportSettings(
+        evidence=evidence.get("mode", "none"),
+        no_blur=not evidence.get("blur", True),
+        max_evidence=evidence.get("max", ReportSettings.max_evidence),
+        lang=language,
+    )
+    return finish(folder, incident_settings, shown, rules, only_there=True)
+
+
+def settings_of_audit(folder: str | Path) -> Settings:
+    """The settings that an audit was made with."""
+    return settings_of_run(AuditFolder(folder).run)
 
 
 def settings_of_run(run: dict[str, Any]) -> Settings:

@@ -115,6 +115,7 @@ def probe(source: Source, settings: Settings, on_step: Callable[[], None] = lamb
             start_time=settings.start_time,
             patterns=compile_time_pattern(settings.time_pattern),
             time_zone=settings.time_zone,
+            clock_offset_s=settings.clock_offset_s,
         )
         declared = stream.frames or None
         codec, format_name = stream.codec_context.name, container.format.name

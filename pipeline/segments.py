@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 import numpy as np
@@ -164,7 +164,9 @@ def _fallbacks(first_key: int) -> list[int]:
 
 def _image_times(files: tuple[str, ...], settings: Settings) -> tuple[datetime | None, ...]:
     patterns = compile_time_pattern(settings.time_pattern)
-    return tuple(moment_in_name(name, patterns, settings.time_zone) for name in files)
+    offset = timedelta(seconds=settings.clock_offset_s)
+    moments = (moment_in_name(name, patterns, settings.time_zone) for name in files)
+    return tuple(None if moment is None else moment + offset for moment in moments)
 
 
 def _exact(value: float) -> Fraction:

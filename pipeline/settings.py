@@ -40,6 +40,12 @@ def option(
     )
 
 
+def _no_flag(help: str) -> dict[str, Any]:
+    """What is said of a setting that only a configuration file can give."""
+    about = {"help": help, "changes_rows": True, "minimum": None, "maximum": None, "choices": None}
+    return {**about, "group": "", "has_flag": False}
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that a run can be told. Times are seconds, sizes are pixels of the source frame."""
@@ -72,6 +78,12 @@ class Settings:
         group="Inputs",
     )
     time_zone: str = option("UTC", "IANA time zone of clock times in file names and of --start-time.", group="Inputs")
+
+    clock_offset_s: float = option(
+        0.0,
+        "Seconds to add to times that the recorder has told, where its clock is known to be wrong.",
+        group="Inputs",
+    )
 
     detector: str = option(
         "default",
@@ -155,16 +167,10 @@ class Settings:
     )
 
     cameras: dict[str, dict[str, Any]] = field(
-        default_factory=dict,
-        metadata={
-            "help": "Settings of single cameras that differ, by camera; they come from a configuration file.",
-            "changes_rows": True,
-            "minimum": None,
-            "maximum": None,
-            "choices": None,
-            "group": "",
-            "has_flag": False,
-        },
+        default_factory=dict, metadata=_no_flag("Settings of single cameras that differ, by camera.")
+    )
+    camera_files: dict[str, list[str]] = field(
+        default_factory=dict, metadata=_no_flag("Patterns of the files of a camera, by camera.")
     )
 
     def __post_init__(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fnmatch
 import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -68,7 +70,13 @@ class _Findings:
     repeated: set[str] = field(default_factory=set)
 
 
-def find_sources(inputs: Iterable[str], *, camera_from: str | None = None, exclude: str | None = None) -> Inventory:
+def find_sources(
+    inputs: Iterable[str],
+    *,
+    camera_from: str | None = None,
+    camera_files: Mapping[str, Iterable[str]] | None = None,
+    exclude: str | None = None,
+) -> Inventory:
     """All sources under the given files, folders (recursive) and globs.
 
     A path that does not exist becomes a source too, so that it is accounted for as failed.
@@ -76,6 +84,7 @@ def find_sources(inputs: Iterable[str], *, camera_from: str | None = None, exclu
     Args:
         inputs: paths and globs.
         camera_from: regular expression for the camera's name in a source's path (group `camera`, or the first).
+        camera_files: patterns of paths by the name of their camera; where none fits, the name is found as above.
         exclude: a folder that is not searched, such as the audit's own.
 
     Raises:
@@ -106,6 +115,11 @@ def find_sources(inputs: Iterable[str], *, camera_from: str | None = None, exclu
         )
         for folder, names in findings.images.items()
     ]
+    if camera_files:
+        sources = [
+            dataclasses.replace(source, camera=_listed_camera(source.name, camera_files) or source.camera)
+            for source in sources
+        ]
     if not sources:
         raise InputError(
             "no recording and no image was found",
@@ -113,6 +127,15 @@ def find_sources(inputs: Iterable[str], *, camera_from: str | None = None, exclu
         )
     others = natsorted(_printable(path) for path in findings.others)
     return Inventory(natsorted(sources, key=lambda s: s.name), others, natsorted(findings.repeated))
+
+
+def _listed_camera(name: str, camera_files: Mapping[str, Iterable[str]]) -> str | None:
+    """The first camera one of whose patterns fits a path, or the end of it."""
+    for camera, patterns in camera_files.items():
+        for pattern in patterns:
+            if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*/{pattern}"):
+                return camera
+    return None
 
 
 def camera_name(path: str, folder: str, pattern: re.Pattern[str] | None) -> str:

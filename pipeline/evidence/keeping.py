@@ -53,6 +53,8 @@ def keep_evidence(
     settings: ReportSettings,
     run_settings: Callable[[str], Settings] = lambda camera: Settings(),
     on_incident: Callable[[], None] = lambda: None,
+    *,
+    only_there: bool = False,
 ) -> EvidenceSummary:
     """Write the pictures of an audit's incidents, and their names and hashes into incidents.parquet and run.json.
 
@@ -63,6 +65,7 @@ def keep_evidence(
         settings: which pictures, and whether other faces are blurred.
         run_settings: the settings of the audit by camera.
         on_incident: called after each incident.
+        only_there: use pictures that are there, and decode nothing for others.
 
     Raises:
         StoreError: there is no audit in the folder, or a picture cannot be written.
@@ -82,7 +85,7 @@ def keep_evidence(
     def picture(source_id: str) -> tuple[dict[int, dict[str, str]], str | None]:
         record = records[source_id]
         work = _SourcePictures(audit, record, settings, run_settings(record["camera"]))
-        return work.make(by_source[source_id], on_incident)
+        return work.found(by_source[source_id]) if only_there else work.make(by_source[source_id], on_incident)
 
     with ThreadPoolExecutor(_THREADS) as threads:  # FFmpeg works without the interpreter's lock
         for source_id, (pictures, failure) in zip(by_source, threads.map(picture, by_source), strict=True):
@@ -102,6 +105,7 @@ def keep_evidence(
         evidence={
             "mode": settings.evidence,
             "blur": not settings.no_blur,
+            "max": settings.max_evidence,
             "failures": dict(failures),
             "sha256": dict(sorted(hashes.items())),
         }
@@ -120,11 +124,16 @@ class _SourcePictures:
         self._settings = settings
         self._run_settings = run_settings
 
+    def found(self, incidents: list[dict[str, Any]]) -> tuple[dict[int, dict[str, str]], str | None]:
+        """Names and hashes of the pictures that are there already."""
+        there = {row["incident"]: found for row in incidents if (found := self._found(row)) is not None}
+        return there, "the incident is another one now; `facemask-batch evidence` makes its pictures"
+
     def make(
         self, incidents: list[dict[str, Any]], on_incident: Callable[[], None]
     ) -> tuple[dict[int, dict[str, str]], str | None]:
         """Names and hashes of pictures by incident, and why some are missing."""
-        made = {row["incident"]: found for row in incidents if (found := self._found(row)) is not None}
+        made, _ = self.found(incidents)
         missing: dict[int, list[dict[str, Any]]] = {}
         for row in incidents:
             if row["incident"] in made:

@@ -1,0 +1,34 @@
+"""`facemask-batch evidence`: the pictures of an audit's incidents, and the report with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options import SectionedCommand, report_options, report_settings_from
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("audit", type=click.Path(file_okay=False, path_type=Path))
+@report_options
+def evidence(audit: Path, **values: Any) -> None:
+    """Make the pictures of AUDIT's incidents from the recordings, and write the report with them.
+
+    Pictures that are there already are kept. `facemask-batch run` does this at its end.
+    """
+    from cli.text import printable
+    from pipeline.evidence import keep_evidence
+    from pipeline.finishing import settings_of_audit
+    from pipeline.lock import locked_audit
+    from pipeline.report import write_report
+
+    settings = report_settings_from(values)
+    with locked_audit(audit):
+        kept = keep_evidence(audit, settings, settings_of_audit(audit).for_camera)
+        report = write_report(audit, settings.lang)
+    click.echo(f"{kept.n_pictured} incidents with pictures, {kept.n_left_out} beyond --max-evidence.")
+    for reason, count in kept.failures.items():
+        click.echo(f"{count} without: {printable(reason)}")
+    click.echo(f"Report: {printable(str(report.path))}")
