@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -85,7 +86,40 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
     click.echo(f"Wrote {path}")
 
 
-def _inspect(data: Path, table, quiet: bool):  # type: ignore[no-untyped-def]
+@dataset.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for models, table and sheets.")
+@click.option(
+    "--weights", default="imagenet", show_default=True, help="imagenet (downloads), none, or a weights file."
+)
+@click.option("--alpha", default=0.5, show_default=True, help="Width of the models.")
+@click.option("--input-size", "input_size_px", default=96, show_default=True, help="Side of their input in pixels.")
+@click.option("--picture-scale", default=1.7, show_default=True, help="What a picture shows, in face boxes.")
+@click.option(
+    "--epochs", default=2, show_default=True, help="Few: models that know mistakes by heart do not find them."
+)
+@click.option("--seed", default=20, show_default=True)
+def suspects(data: Path, out: Path, **settings: Any) -> None:
+    """Find labels of DATA that are probably wrong: suspects.csv and contact sheets, for a person to decide.
+
+    Trains one small model for each fifth of the pictures and lets it judge that fifth. What you decide goes into a
+    CSV of corrections (file, given_label, label, note) for `train --corrections`.
+    """
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from training.config import TrainConfig
+    from training.split import N_FOLDS
+    from training.suspects import draw_sheets, find_suspects, out_of_fold
+
+    config = TrainConfig(data=str(data), learning_rate=5e-4, **settings)
+    found = find_suspects(out_of_fold(config, out, N_FOLDS, click.echo))
+    found.to_csv(out / "suspects.csv", index=False, float_format="%.4f")
+    sheets = draw_sheets(found, data, out / "sheets")
+    click.echo(f"{len(found)} suspects in {out / 'suspects.csv'}, shown on {len(sheets)} sheets in {out / 'sheets'}")
+
+
+def _inspect(data: Path, table: Any, quiet: bool) -> Any:
     from tqdm import tqdm
 
     from training.inspect_data import inspect_dataset

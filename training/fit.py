@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from training.config import TrainConfig
-from training.crops import Images
+from training.crops import Images, inner_crops
 from training.examples import training_stream
-from training.network import BACKBONE_NAME, build_classifier, load_backbone
+from training.network import BACKBONE_NAME, build_classifier, load_backbone, normalise_random_start
 from training.prepare import TrainingArrays
 
 CHECKPOINTS = "checkpoints"
@@ -82,6 +82,9 @@ def fit(
     steps = max(1, len(arrays.canvases) // config.batch_size)
     if not checkpoint.exists():
         load_backbone(model.get_layer(BACKBONE_NAME), config.weights, config.input_size_px, config.alpha)
+        if config.weights == "none":
+            some = inner_crops(arrays.canvases[:64], config.input_size_px).astype(np.float32)
+            normalise_random_start(model.get_layer(BACKBONE_NAME), some / 127.5 - 1)
         if config.recipe == "cctv" and config.head_epochs:
             _fit_head(model, config, arrays, steps, listener)
     extra = _prepare_phase(model, config, steps)

@@ -27,21 +27,11 @@ LOGITS_NAME = "logits"
 
 def mobilenet_v1(size_px: int, alpha: float) -> keras.Model:
     """The folded backbone: (N, size, size, 3) float32 in [-1, 1] -> (N, size / 32, size / 32, 1024 * alpha)."""
-    # Without normalisation a random start must keep the variance itself. Keras counts a depthwise kernel's inputs
-    # over all channels, though each output sees nine numbers only.
-    depthwise = keras.initializers.RandomNormal(stddev=(2 / 9) ** 0.5)
-    pointwise = "he_normal"
     pixels = keras.Input((size_px, size_px, 3))
-    x = layers.Conv2D(int(32 * alpha), 3, 2, "same", activation="relu6", kernel_initializer=pointwise, name="conv1")(
-        pixels
-    )
+    x = layers.Conv2D(int(32 * alpha), 3, 2, "same", activation="relu6", name="conv1")(pixels)
     for number, (filters, stride) in enumerate(BLOCKS, start=1):
-        x = layers.DepthwiseConv2D(
-            3, stride, "same", activation="relu6", depthwise_initializer=depthwise, name=f"depthwise_{number}"
-        )(x)
-        x = layers.Conv2D(
-            int(filters * alpha), 1, activation="relu6", kernel_initializer=pointwise, name=f"pointwise_{number}"
-        )(x)
+        x = layers.DepthwiseConv2D(3, stride, "same", activation="relu6", name=f"depthwise_{number}")(x)
+        x = layers.Conv2D(int(filters * alpha), 1, activation="relu6", name=f"pointwise_{number}")(x)
     return keras.Model(pixels, x, name=BACKBONE_NAME)
 
 
@@ -88,6 +78,29 @@ def load_backbone(model: keras.Model, weights: str, size_px: int, alpha: float) 
             "`--weights imagenet` needs a network connection.",
         ) from error
     _fold(source, model)
+
+
+def normalise_random_start(model: keras.Model, unit_pixels: npt.NDArray[np.float32]) -> None:
+    """Scale and shift every layer of a random backbone so that its outputs on some pictures are standard normal.
+
+    What batch normalisation would do at the first step, folded into the weights; without it a random network of this
+    depth gives nearly the same features for every picture and does not begin to learn.
+    Method: Mishkin and Matas, All You Need Is a Good Init, 2016, per channel.
+
+    Args:
+        model: from `mobilenet_v1`.
+        unit_pixels: (N, size, size, 3) float32 in [-1, 1], a few dozen training pictures.
+    """
+    features = unit_pixels
+    for layer in model.layers[1:]:
+        layer.activation = keras.activations.linear
+        linear = np.asarray(layer(features))
+        mean, deviation = linear.mean(axis=(0, 1, 2)), linear.std(axis=(0, 1, 2)) + 1e-5
+        kernel, bias = layer.get_weights()
+        shape = (1, 1, -1, 1) if isinstance(layer, layers.DepthwiseConv2D) else (1, 1, 1, -1)
+        layer.set_weights([kernel / deviation.reshape(shape), (bias - mean) / deviation])
+        layer.activation = keras.activations.relu6
+        features = np.clip((linear - mean) / deviation, 0, 6)
 
 
 def _first_line(error: Exception) -> str:

@@ -23,11 +23,11 @@ def tiny_config(faces_folder: Path) -> TrainConfig:
         data=str(faces_folder),
         weights="none",
         alpha=0.25,
-        input_size_px=48,
-        epochs=8,
+        input_size_px=32,
+        epochs=18,
         head_epochs=0,
         batch_size=8,
-        learning_rate=2e-3,
+        learning_rate=4e-3,
         seed=20,
     )
 

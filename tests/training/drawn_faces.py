@@ -14,11 +14,7 @@ SIDE_PX = 96
 
 def draw_face(label: str, rng: np.random.Generator, side_px: int = SIDE_PX) -> npt.NDArray[np.uint8]:
     """A square picture, (side_px, side_px, 3) uint8 BGR, of a face a good half as wide, in the middle."""
-    picture = np.full((96, 96, 3), rng.integers(30, 226, 3), np.uint8)
-    for _ in range(3):
-        corner = rng.integers(0, 96, 2)
-        colour = tuple(int(value) for value in rng.integers(0, 256, 3))
-        cv2.circle(picture, (int(corner[0]), int(corner[1])), int(rng.integers(5, 20)), colour, cv2.FILLED)
+    picture = np.full((96, 96, 3), rng.integers(60, 120), np.uint8)
     x, y = (int(48 + value) for value in rng.integers(-3, 4, 2))
     skin = int(rng.integers(90, 200))
     cv2.ellipse(picture, (x, y), (23, 29), 0, 0, 360, (skin - 50, skin, skin + 40), cv2.FILLED)
@@ -27,8 +23,9 @@ def draw_face(label: str, rng: np.random.Generator, side_px: int = SIDE_PX) -> n
     cv2.line(picture, (x, y - 3), (x, y + 6), (skin - 70, skin - 40, skin), 2)
     cv2.line(picture, (x - 7, y + 14), (x + 7, y + 14), (60, 50, 170), 3)
     if label != "without_mask":
-        top = y - 1 if label == "with_mask" else y + 18
-        cv2.rectangle(picture, (x - 20, top), (x + 20, y + 28), (240, 235, 215), cv2.FILLED)
+        # Masks on the chin are dark here, so that a few steps of training suffice to tell them.
+        top, colour = (y - 4, (250, 245, 235)) if label == "with_mask" else (y + 10, (20, 10, 10))
+        cv2.rectangle(picture, (x - 24, top), (x + 24, y + 30), colour, cv2.FILLED)
     return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -39,7 +39,7 @@ def test_a_run_leaves_everything(run_folder: Path, tiny_config: TrainConfig) -> 
 def test_card_says_what_the_audit_needs(run_folder: Path) -> None:
     card = load_card(run_folder / "model.int8.tflite", CLASSIFIER_TASK)
     assert card.require("labels") == list(LABELS)
-    assert card.require("input_size_px") == 48
+    assert card.require("input_size_px") == 32
     assert card.require("crop_scale") == 1.25
     assert 0 < card.require("temperature") < 20
     assert card.require("data")["pictures"]["val"] == {label: pytest.approx(10, abs=1) for label in LABELS}
@@ -55,7 +55,7 @@ def test_new_faces_are_told(run_folder: Path, tmp_path: Path, quantization: str)
 
 
 def test_any_batch_size_gives_the_same(run_folder: Path) -> None:
-    crops = np.random.default_rng(1).integers(0, 256, (32, 48, 48, 3), dtype=np.uint8)
+    crops = np.random.default_rng(1).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
     model = TfliteModel(run_folder / "model.int8.tflite")
     (together,) = model.run(crops)
     assert together.shape == (32, 3)
@@ -71,7 +71,7 @@ def test_saved_keras_model_gives_probabilities(run_folder: Path) -> None:
 
     from training.train import load_trained
 
-    crops = np.random.default_rng(2).integers(0, 256, (4, 48, 48, 3), dtype=np.uint8)
+    crops = np.random.default_rng(2).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     whole = keras.models.load_model(run_folder / "model.keras", compile=False)
     old = keras.models.load_model(run_folder / "model.h5", compile=False)
     probabilities = np.asarray(whole(crops))
@@ -89,8 +89,8 @@ def test_export_refuses_a_model_that_disagrees(run_folder: Path, tmp_path: Path)
     pictures = sorted((Path(TrainConfig.load(run_folder / "config.json").data)).rglob("*.png"))[::3]
     import cv2
 
-    crops = np.stack([cv2.resize(cv2.imread(str(path)), (48, 48)) for path in pictures]).astype(np.uint8)
-    black = np.zeros((4, 48, 48, 3), np.uint8)  # ranges from black pictures fit no other picture
+    crops = np.stack([cv2.resize(cv2.imread(str(path)), (32, 32)) for path in pictures]).astype(np.uint8)
+    black = np.zeros((4, 32, 32, 3), np.uint8)  # ranges from black pictures fit no other picture
     with pytest.raises(ModelError, match="disagrees with the Keras model"):
         export_verified(model, tmp_path / "bad.tflite", "int8", black, crops, {})
     assert list(tmp_path.iterdir()) == []
