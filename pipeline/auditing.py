@@ -21,7 +21,7 @@ from pipeline.ledger import COMPLETE, DUPLICATE, AuditSummary, duplicate_source,
 from pipeline.models_used import ModelFile, model_files
 from pipeline.probe import SourceIndex, has_changed
 from pipeline.schema import SCHEMA_VERSION
-from pipeline.segments import Segment, plan
+from pipeline.segments import Segment, plan, span_s
 from pipeline.settings import Settings, fingerprint
 from pipeline.sources import Inventory, Source, find_sources
 from pipeline.store import AuditStore
@@ -207,7 +207,8 @@ class _Audit:
         plans = [(index, list(plan(index, self._settings.for_camera(index.source.camera)))) for index in indices]
         n_frames = sum(segment.n_wanted for _, segments in plans for segment in segments)
         n_done = sum(s.n_wanted for _, segments in plans for s in segments if self._store.has_segment(s))
-        media_s = sum(index.duration_s or 0.0 for index in indices) * (1 - n_done / n_frames if n_frames else 0)
+        spans_s = (span_s(index, self._settings.for_camera(index.source.camera)) for index in indices)
+        media_s = sum(spans_s) * (1 - n_done / n_frames if n_frames else 0)
         self._observer.planned(n_frames, n_done, media_s)
         for outcome in self._pool.run(self._tasks(plans), on_progress=self._report):
             self._take_in(outcome.task, outcome)

@@ -120,6 +120,13 @@ def sample(index: SourceIndex, settings: Settings) -> IntArray:
     return everything[chosen]
 
 
+def span_s(index: SourceIndex, settings: Settings) -> float:
+    """How much of a recording is to be judged, in seconds of its own time; 0 for images."""
+    start_s, end_s = settings.time_range_s
+    duration_s = index.duration_s or 0.0
+    return max(0.0, (duration_s if end_s is None else min(end_s, duration_s)) - start_s)
+
+
 def _on_display(index: SourceIndex, fps: Fraction, start_s: Fraction, end_s: Fraction | None) -> IntArray:
     if index.n_frames == 0:
         return np.zeros(0, dtype=np.int64)
