@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import pipeline
 from pipeline import engine
@@ -22,8 +24,6 @@ from pipeline.auditing import CHANGED, Observer
 from pipeline.engine import WorkerPool
 from pipeline.errors import EngineError
 from pipeline.settings import Settings
-from tests.clips.broken import h264_index_first
-from tests.faults.long_clips import repeat
 
 POLL_S = 0.002
 
@@ -41,11 +41,8 @@ class Background:
             with contextlib.suppress(psutil.Error, OSError, ValueError):
                 self._what()
 
-    def start(self) -> None:
-        self._thread.start()
-
     def __enter__(self) -> Background:
-        self.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *ignored: object) -> None:
@@ -59,16 +56,31 @@ def ray_workers() -> list[psutil.Process]:
     return [child for child in children if child.name().startswith(("ray::Worker", "ray::IDLE"))]
 
 
-def crash_workers_reading(path: Path, beyond: float) -> None:
-    """SIGSEGV for every worker that has read this file beyond a share of its length."""
-    for worker in ray_workers():
-        folder = Path(f"/proc/{worker.pid}")
-        for descriptor in (folder / "fd").iterdir():
-            if os.readlink(descriptor) != str(path):
-                continue
-            position = int((folder / "fdinfo" / descriptor.name).read_text().split()[1])
-            if position > beyond * path.stat().st_size:
-                worker.send_signal(signal.SIGSEGV)
+class Blocked:
+    """A file whose opening blocks in the kernel, because this process holds a lease on it; tells who waits."""
+
+    def __init__(self, path: Path) -> None:
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        self._descriptor = os.open(path, os.O_RDWR)
+        self._take()
+
+    def _take(self) -> None:
+        fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+    def crash_who_waits(self) -> None:
+        """SIGSEGV for the workers as soon as one of them waits for the file."""
+        if fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE) == fcntl.F_WRLCK:
+            return
+        workers = ray_workers()
+        for worker in workers:
+            worker.send_signal(signal.SIGSEGV)
+        psutil.wait_procs(workers, timeout=30)
+        fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        self._take()
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
 
 
 class WhenPlanned(Observer):
@@ -92,13 +104,16 @@ def test_crash_costs_one_stretch_and_changed_files_are_noticed(
 ) -> None:
     folder = tmp_path / "gate"
     folder.mkdir()
-    h264_index_first(tmp_path / "short.mp4")
-    crashing = repeat(tmp_path / "short.mp4", folder / "crashing.mp4", 6, {"movflags": "faststart"})
+    images = folder / "images"
+    images.mkdir()
+    for number in range(200):
+        Image.new("L", (64, 48), number).save(images / f"{number}.png")
     for name in ("growing", "vanishing", "touched", "rewritten", "sound"):
         shutil.copy(clip_path("h264_b_frames_ts"), folder / f"{name}.ts")
         with (folder / f"{name}.ts").open("ab") as file:
             file.write(name.encode())
-    settings = settings_of(judging, workers=2, segment_s=3.0, attempts=2)
+    settings = settings_of(judging, workers=1, attempts=2)
+    blocked: list[Blocked] = []
 
     def change() -> None:
         with (folder / "growing.ts").open("ab") as file:
@@ -107,29 +122,28 @@ def test_crash_costs_one_stretch_and_changed_files_are_noticed(
         os.utime(folder / "touched.ts")
         data = (folder / "rewritten.ts").read_bytes()
         (folder / "rewritten.ts").write_bytes(data[:-1] + b"!")
-        assassin.start()
+        blocked.append(Blocked(images / "72.png"))
 
-    assassin = Background(lambda: crash_workers_reading(crashing, 0.85))
     try:
-        summary = pipeline.audit([str(folder)], tmp_path / "audit", settings, observer=WhenPlanned(change))
+        with Background(lambda: [file.crash_who_waits() for file in blocked] and None):
+            summary = pipeline.audit([str(folder)], tmp_path / "audit", settings, observer=WhenPlanned(change))
     finally:
-        assassin.__exit__()
+        for file in blocked:
+            file.close()
     records = {Path(record["source"]).name: record for record in summary.records}
     assert {name: record["status"] for name, record in records.items()} == {
-        "crashing.mp4": "partial",
+        "images": "partial",
         "growing.ts": "partial",
         "vanishing.ts": "failed",
         "touched.ts": "complete",
         "rewritten.ts": "partial",
         "sound.ts": "complete",
-    }
-    crashed = records["crashing.mp4"]
-    assert "tried 2 times" in crashed["error"]
-    assert crashed["frames_decoded"] + crashed["frames_failed"] == crashed["frames_sampled"] == 113
-    rows = pq.read_table(tmp_path / "audit" / "frames", filters=[("source", "=", str(crashing))])
-    judged = rows["frame_index"].to_pylist()
-    assert set(range(0, 300, 4)) <= set(judged)
-    assert len(judged) == crashed["frames_decoded"]
+    }, [record["error"] for record in summary.records]
+    crashed = records["images"]
+    assert crashed["error"].startswith("16 of 50 frames: ")
+    assert crashed["error"].endswith("tried 2 times")
+    rows = pq.read_table(tmp_path / "audit" / "frames", filters=[("source", "=", str(images))])
+    assert rows["frame_index"].to_pylist() == [*range(0, 64, 4), *range(128, 200, 4)]
     assert CHANGED in records["growing.ts"]["error"]
     assert CHANGED in records["rewritten.ts"]["error"]
     assert "No such file" in records["vanishing.ts"]["error"]
@@ -137,7 +151,7 @@ def test_crash_costs_one_stretch_and_changed_files_are_noticed(
     # What has changed since is audited anew, what was complete is left alone, what crashed is tried if asked for.
     again = pipeline.audit([str(folder)], tmp_path / "audit", settings, retry_failed=True)
     statuses = {Path(record["source"]).name: record["status"] for record in again.records}
-    assert statuses["growing.ts"] == statuses["rewritten.ts"] == statuses["crashing.mp4"] == "complete"
+    assert statuses["growing.ts"] == statuses["rewritten.ts"] == statuses["images"] == "complete"
     ledger = json.loads((tmp_path / "audit" / "run.json").read_text())
     assert ledger["status"] == "finished"
     # One table a source: that of what growing.ts and rewritten.ts were before has gone.
