@@ -205,6 +205,6 @@ def _check_keys(values: Iterable[str], known: list[str], where: str) -> None:
     for key in values:
         if key in known:
             continue
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(key, known, n=1)
         remedy = f"Did you mean {nearest[0]!r}?" if nearest else f"Known are: {', '.join(known)}."
         raise ConfigError(f"{where}: the key {key!r} is unknown", remedy=remedy)
