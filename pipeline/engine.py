@@ -37,6 +37,7 @@ _POLL_S = 1.0
 _START_TIMEOUT_S = 180.0
 _MAX_FAILED_STARTS = 3
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
+_OPEN_FILES, _OPEN_FILES_PER_WORKER = 256, 16
 _VITAL_PROCESSES = ("raylet", "gcs_server")
 _CONTINUE = "The same command goes on from what is done."
 # On one machine there is no other node to go on with: a busy one must not be declared dead for answering late.
@@ -270,7 +271,22 @@ def limit_memory(limit_mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
 
 
+def _allow_open_files(n_workers: int) -> None:
+    """Raise the soft limit of open files as far as it is needed; Ray hangs and times out where it is too low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _OPEN_FILES + n_workers * _OPEN_FILES_PER_WORKER
+    if resource.RLIM_INFINITY in (soft, hard) or soft >= needed:
+        return
+    if hard < needed:
+        raise EngineError(
+            f"this process may open {hard} files; {n_workers} workers need {needed}",
+            remedy=f"Raise the limit (ulimit -n {needed}), or give fewer --workers.",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 def _start_ray(address: str | None, n_workers: int) -> None:
+    _allow_open_files(n_workers)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
@@ -291,10 +307,10 @@ def _start_ray(address: str | None, n_workers: int) -> None:
             )
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = "on this machine" if address is None else f"at {address}"
-        raise EngineError(
-            f"Ray cannot be reached {where} ({error})",
-            remedy="Check --address, or leave it out to run on this machine alone.",
-        ) from error
+        remedy = "Check --address, or leave it out to run on this machine alone."
+        if address is None:
+            remedy = "See whether memory, /tmp or the limits of files and processes (ulimit -a) are used up."
+        raise EngineError(f"Ray cannot be reached {where} ({error})", remedy=remedy) from error
 
 
 @contextlib.contextmanager
