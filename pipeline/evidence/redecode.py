@@ -20,26 +20,31 @@ from pipeline.settings import Settings
 from pipeline.sources import Source
 
 
-def recording_frames(record: dict[str, Any], indices: Iterable[int], settings: Settings) -> Iterator[Frame]:
+def recording_frames(record: dict[str, Any], indices: Iterable[int] | None, settings: Settings) -> Iterator[Frame]:
     """These frames of a recording, in display order; those that cannot be decoded are left out.
 
     Args:
         record: the recording's row of sources.parquet.
-        indices: which frames.
+        indices: which frames; None for all between start and end of `settings`.
         settings: those of the audit for its camera, for clock times.
 
     Raises:
         InputError: the recording is not there any more, or cannot be read.
         DecodeError: it cannot be decoded, or its content is not what was judged.
     """
-    every_frame = dataclasses.replace(
-        settings, fps=None, every=1, keyframes=False, start_s=None, end_s=None, duration_s=None
-    )
+    every_frame = dataclasses.replace(settings, fps=None, every=1, keyframes=False)
+    if indices is not None:
+        every_frame = dataclasses.replace(every_frame, start_s=None, end_s=None, duration_s=None)
     index = probe(Source(record["source"], record["path"], "video", record["camera"]), every_frame)
     if index.sha256 != record["sha256"]:
         raise DecodeError("its content has changed since it was judged", path=record["path"])
+    segments = plan(index, every_frame)
+    if indices is None:
+        for segment in segments:
+            yield from SegmentDecoder(segment).frames()
+        return
     wanted = np.unique(np.asarray(list(indices), dtype=np.int64))
-    for segment in plan(index, every_frame):
+    for segment in segments:
         within = wanted[(wanted >= segment.first_index) & (wanted < segment.first_index + len(segment.pts))]
         if len(within):
             yield from SegmentDecoder(dataclasses.replace(segment, wanted=within - segment.first_index)).frames()
