@@ -3,11 +3,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint format benchmark clean
+.PHONY: help demo test soak lint format benchmark clean
 
 help:
 	@echo "make demo       install into $(VENV) and audit sample_media/"
 	@echo "make test       install what the tests need and run them"
+	@echo "make soak       run the long fault tests: fifty kills, a thousand mutations, three hours"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff format the code"
 	@echo "make benchmark  print the table of benchmarks/throughput.py"
@@ -30,6 +31,9 @@ demo: $(VENV)/.installed-run
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m soak -s
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

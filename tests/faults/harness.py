@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -69,10 +70,13 @@ def command(inputs: list[Path] | list[str], folder: Path, *flags: str) -> list[s
 
 
 @contextlib.contextmanager
-def running(inputs: list[Path] | list[str], folder: Path, *flags: str) -> Iterator[RunningAudit]:
+def running(
+    inputs: list[Path] | list[str], folder: Path, *flags: str, environment: dict[str, str] | None = None
+) -> Iterator[RunningAudit]:
     """Start an audit; whatever of it lives at the end is ended."""
     process = subprocess.Popen(
         command(inputs, folder, *flags),
+        env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

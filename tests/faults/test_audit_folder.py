@@ -128,6 +128,16 @@ def test_folder_that_may_not_be_written(tmp_path: Path, clip_path: Callable[[str
     assert "the file cannot be read (Permission denied)" in result.stdout or "no permission" in result.stdout
 
 
+def test_too_few_open_files_are_said_to_be_too_few(tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
+    arguments = command([clip_path("h264")], tmp_path / "audit", "--workers", "2")
+    result = subprocess.run(
+        ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *arguments], capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert "this process may open 100 files; 2 workers need 288" in result.stderr
+    assert "ulimit -n 288" in result.stderr
+
+
 @pytest.mark.parametrize("name", ["..", ".", "../../etc", "a/b", "a\\b", "\n", "=", "%2F", "x" * 300, "監視" * 100])
 def test_camera_names_cannot_leave_the_folder(name: str, tmp_path: Path) -> None:
     camera = camera_name("recording.mp4", name, None)
@@ -187,7 +197,7 @@ def test_verify_lists_what_has_changed(finished: Path, recording: Path, judging:
         f"table {frames.relative_to(finished).with_name('more.parquet')}: not in the ledger",
         f"model {detector}: missing",
         f"input {recording}: changed",
-        "7 checked (1 inputs, 2 models, 4 tables, 0 pictures): 5 differ.",
+        "10 checked (1 inputs, 2 models, 7 tables, 0 pictures): 5 differ.",
     ]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,19 +60,39 @@ def test_killed_driver_and_killed_ray_lose_nothing(
     assert leftovers(folder) == []
 
 
-def test_worker_that_dies_or_stands_still_is_replaced(
-    recording: Path, undisturbed: Path, judging: tuple[str, ...], tmp_path: Path
+@pytest.fixture
+def clock_jump(tmp_path: Path) -> tuple[dict[str, str], Path]:
+    """Environment of processes for which it is tomorrow as long as the file exists; no real clock is touched."""
+    compiler, library, switch = shutil.which("cc"), tmp_path / "clock_jump.so", tmp_path / "tomorrow"
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    source = Path(__file__).with_name("clock_jump.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library), "CLOCK_JUMP_FILE": str(switch)}, switch
+
+
+def test_dead_and_frozen_workers_are_replaced_and_clocks_may_jump(
+    recording: Path,
+    undisturbed: Path,
+    judging: tuple[str, ...],
+    tmp_path: Path,
+    clock_jump: tuple[dict[str, str], Path],
 ) -> None:
     folder = tmp_path / "audit"
+    environment, tomorrow = clock_jump
     flags = (*judging, "--workers", "3", "--segment", "0.5", "--stall-timeout", "5")
-    with running([recording], folder, *flags) as audit:
+    with running([recording], folder, *flags, environment=environment) as audit:
         audit.wait_until(lambda: audit.n_committed() >= 1 and len(audit.workers) == 3)
         assert_only_loopback(audit)
-        crashed, hung, _ = audit.workers
-        hung.send_signal(signal.SIGSTOP)
+        crashed, frozen, _ = audit.workers
+        frozen.send_signal(signal.SIGSTOP)
         crashed.send_signal(signal.SIGSEGV)
+        tomorrow.touch()
+        n_committed = audit.n_committed()
+        audit.wait_until(lambda: audit.n_committed() > n_committed)
+        tomorrow.unlink()
         code, output = audit.wait()
-        assert not hung.is_running()
+        assert not frozen.is_running()
     assert code == 0, output
     assert_same_rows(folder, undisturbed)
     assert leftovers(folder) == []
