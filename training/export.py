@@ -32,17 +32,19 @@ class Tolerance:
 
     Attributes:
         min_agreement: least share of pictures with the same label.
+        few: so many other labels are allowed in any case, since one of thirty pictures is not a share to judge by.
         max_mean_difference: largest mean absolute difference of the probabilities.
     """
 
     min_agreement: float
+    few: int
     max_mean_difference: float
 
 
 TOLERANCES = {
-    "fp32": Tolerance(0.9999, 1e-4),
-    "fp16": Tolerance(0.998, 5e-3),
-    "int8": Tolerance(0.985, 2.5e-2),
+    "fp32": Tolerance(0.9999, 0, 1e-4),
+    "fp16": Tolerance(0.998, 1, 5e-3),
+    "int8": Tolerance(0.985, 2, 2.5e-2),
 }
 
 
@@ -147,7 +149,9 @@ def verify(
     agreement = float(np.mean(logits.argmax(1) == expected_logits.argmax(1)))
     difference = float(np.mean(np.abs(softmax(logits) - softmax(expected_logits))))
     tolerance = TOLERANCES[quantization]
-    if agreement < tolerance.min_agreement or difference > tolerance.max_mean_difference:
+    n_other = int(np.sum(logits.argmax(1) != expected_logits.argmax(1)))
+    too_many = agreement < tolerance.min_agreement and n_other > tolerance.few
+    if too_many or difference > tolerance.max_mean_difference:
         raise ModelError(
             f"the {quantization} model disagrees with the Keras model: {agreement:.2%} equal labels, mean "
             f"difference of the probabilities {difference:.4f} (allowed: {tolerance.min_agreement:.2%}, "
