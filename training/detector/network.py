@@ -24,10 +24,8 @@ _ALPHA = 0.25
 _INITIAL_LOGIT = -4.6
 _INITIAL_LOG_SIZE = 1.386
 
-# MobileNet V1's blocks as (channels at alpha 1, stride); `None` stands for the blocks at stride 16.
+# MobileNet V1's first blocks as (channels at alpha 1, stride); then come its equal blocks at stride 16.
 _BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2))
-_DEEP_BLOCKS = ((1024, 2), (1024, 1))
-_REPEATED_BLOCKS = 5
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,15 @@ class NetworkSettings:
     Attributes:
         neck_channels: channels of the joined levels.
         middle_blocks: how many of MobileNet's five equal blocks at stride 16 are kept.
+        deep_channels, deep_blocks: of the part at stride 32. It starts at random, with batch normalisation:
+            MobileNet's own blocks there, cut off from the ones before them, saturated and died.
         head_blocks: depthwise-separable blocks before the outputs of a level.
     """
 
     neck_channels: int = 64
     middle_blocks: int = 3
+    deep_channels: int = 128
+    deep_blocks: int = 3
     head_blocks: int = 2
 
 
@@ -83,15 +85,15 @@ def per_level(network: keras.Model) -> keras.Model:
 def _levels(inputs: Any, settings: NetworkSettings) -> list[tuple[Any, Any]]:
     x = _trunk_conv(inputs, round(32 * _ALPHA), "conv1", stride=2)
     maps = {}
-    middle = ((512, 1),) * settings.middle_blocks
-    number = 0
     stride = 2
-    for channels, step in (*_BLOCKS, *middle, *_DEEP_BLOCKS):
-        number = 12 if channels == 1024 and step == 2 else number + 1
+    for number, (channels, step) in enumerate((*_BLOCKS, *((512, 1),) * settings.middle_blocks), start=1):
         x = _trunk_depthwise(x, f"conv_dw_{number}", step)
         x = _trunk_conv(x, round(channels * _ALPHA), f"conv_pw_{number}", size=1)
         stride *= step
         maps[stride] = x
+    for index in range(settings.deep_blocks):
+        x = _separable(x, settings.deep_channels, f"deep_{index}", stride=2 if index == 0 else 1)
+    maps[32] = x
     width = settings.neck_channels
     joined = _conv(maps[32], width, "lateral_32")
     levels = {32: joined}
@@ -140,15 +142,10 @@ def _conv(x: Any, channels: int, name: str) -> Any:
     return keras.layers.ReLU(6.0)(keras.layers.BatchNormalization(momentum=0.98, name=f"{name}_bn")(x))
 
 
-def _separable(x: Any, channels: int, name: str) -> Any:
-    x = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_dw")(x)
+def _separable(x: Any, channels: int, name: str, stride: int = 1) -> Any:
+    x = keras.layers.DepthwiseConv2D(3, stride, "same", use_bias=False, name=f"{name}_dw")(x)
     x = keras.layers.ReLU(6.0)(keras.layers.BatchNormalization(momentum=0.98, name=f"{name}_dw_bn")(x))
     return _conv(x, channels, f"{name}_pw")
-
-
-def trunk_variables(network: keras.Model) -> list[Any]:
-    """The trainable variables that `load_trunk` fills."""
-    return [v for layer in network.layers if layer.name.startswith("conv") for v in layer.trainable_variables]
 
 
 def load_trunk(network: keras.Model, weights: Path) -> None:

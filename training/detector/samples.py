@@ -19,6 +19,7 @@ from training.detector.windows import (
     Photograph,
     change_colours,
     cut_window,
+    defocus_window,
     flip,
 )
 
@@ -42,16 +43,19 @@ class SampleSettings:
         mosaic_share: share of canvases made of 2 x 2 windows.
         grid_share: share of canvases made of 3 x 3 to 6 x 6 windows and close-ups.
         random_window_share: share of windows placed anywhere instead of on a face.
+        defocused_share: share of windows on a face that are blurred, by up to a tenth of the face's size. Annotators
+            skip faces out of focus; telephoto cameras are full of them.
         degraded_share: share of canvases that pass through a surveillance camera.
         degradation: strength of those, at most.
     """
 
     face_px_range: tuple[float, float] = (9.0, 280.0)
-    large_share: float = 0.2
+    large_share: float = 0.25
     large_px_range: tuple[float, float] = (110.0, 310.0)
     mosaic_share: float = 0.3
     grid_share: float = 0.15
     random_window_share: float = 0.15
+    defocused_share: float = 0.12
     degraded_share: float = 0.3
     degradation: float = 0.35
 
@@ -112,7 +116,7 @@ class CanvasMaker:
             photograph = self._photographs[int(rng.integers(len(self._photographs)))]
             scale = float(np.exp(rng.uniform(np.log(0.4), np.log(1.6))))
             centre_xy = np.array(photograph.image_rgb.shape[1::-1]) * rng.random(2)
-            aim_xy = np.array([0.5, 0.5])
+            aim_xy, wanted_px = np.array([0.5, 0.5]), 0.0
         else:
             face, wanted_px = self._choose_face(size_wh, rng)
             photograph = self._photographs[int(self._face_photograph[face])]
@@ -132,6 +136,8 @@ class CanvasMaker:
             for i in (0, 1)
         ]
         window, targets = cut_window(photograph, size_wh, scale_xy, (corner[0], corner[1]))
+        if wanted_px and rng.random() < self._settings.defocused_share:
+            window = defocus_window(window, float(wanted_px * rng.uniform(0.02, 0.1)))
         return flip(window, targets) if rng.random() < 0.5 else (window, targets)
 
     def _choose_face(self, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[int, float]:

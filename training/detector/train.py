@@ -57,7 +57,7 @@ class TrainSettings:
     large_every: int = 6
     learning_rate: float = 2e-3
     warmup_steps: int = 300
-    cooldown_share: float = 0.4
+    cooldown_share: float = 0.3
     weight_decay: float = 0.02
     average_decay: float = 0.999
     checkpoint_every: int = 500

@@ -100,6 +100,11 @@ def flip(image_rgb: RgbImage, targets: FloatArray) -> tuple[RgbImage, FloatArray
     return np.ascontiguousarray(image_rgb[:, ::-1]), mirrored
 
 
+def defocus_window(image_rgb: RgbImage, sigma_px: float) -> RgbImage:
+    """The whole window out of focus."""
+    return np.asarray(cv2.GaussianBlur(image_rgb, (0, 0), sigma_px), dtype=np.uint8)
+
+
 def change_colours(image_rgb: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Exposure, contrast and cast by one table; now and then grey, blurred, or compressed."""
     image: Any = image_rgb

@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("pycocotools", reason="the extra `train` is not installed")
 
-from pipeline.detect import Detections  # noqa: E402
-from training.detector.average_precision import average_precision  # noqa: E402
-from training.detector.evaluate import Evaluation  # noqa: E402
-from training.detector.scenes import Scene  # noqa: E402
+from pipeline.detect import Detections
+from training.detector.average_precision import average_precision
+from training.detector.evaluate import Evaluation
+from training.detector.scenes import Scene
 
 
 def scene(boxes: list[list[float]], ignored: list[list[float]] | None = None) -> Scene:
