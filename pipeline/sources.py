@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from natsort import natsorted
 
-from pipeline.containers import holds_video
 from pipeline.errors import ConfigError, InputError
+from pipeline.sniff import find_videos
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _MAX_CAMERA_BYTES = 200
@@ -66,6 +66,7 @@ class Inventory:
 class _Findings:
     recordings: dict[str, str] = field(default_factory=dict)  # real path -> name
     images: dict[str, set[str]] = field(default_factory=dict)  # folder -> image names
+    unknown: dict[str, str] = field(default_factory=dict)  # real path -> name, of files whose names tell nothing
     others: set[str] = field(default_factory=set)
     repeated: set[str] = field(default_factory=set)
 
@@ -101,6 +102,7 @@ def find_sources(
                     _sort_in(file, findings, given_by_name=False)
             else:
                 _sort_in(path, findings, given_by_name=True)
+    _sniff(findings)
     sources = [
         Source(_printable(path), path, "video", camera_name(path, Path(path).absolute().parent.name, pattern))
         for path in findings.recordings.values()
@@ -205,10 +207,19 @@ def _sort_in(path: str, findings: _Findings, *, given_by_name: bool) -> None:
     real = os.path.realpath(path)
     if real in findings.recordings:
         findings.repeated.add(_printable(path))
-    elif given_by_name or suffix in VIDEO_SUFFIXES or holds_video(path):
+    elif given_by_name or suffix in VIDEO_SUFFIXES:
         findings.recordings[real] = path
     else:
-        findings.others.add(path)
+        findings.unknown.setdefault(real, path)
+
+
+def _sniff(findings: _Findings) -> None:
+    videos = find_videos(list(findings.unknown.values()))
+    for real, path in findings.unknown.items():
+        if path not in videos:
+            findings.others.add(path)
+        elif real not in findings.recordings:
+            findings.recordings[real] = path
 
 
 def _printable(text: str) -> str:

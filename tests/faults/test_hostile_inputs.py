@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pipeline import sniff
 from pipeline.errors import DecodeError
 from pipeline.images import read_image
 from pipeline.probe import probe
 from pipeline.settings import Settings
-from pipeline.sources import Source
+from pipeline.sources import Source, find_sources
 from tests.faults.harness import leftovers, run
 
 STRANGE_NAMES = [
@@ -184,3 +185,21 @@ def test_hashing_a_large_file_is_progress(tmp_path: Path) -> None:
     with pytest.raises(DecodeError):
         probe(Source("large.mp4", str(tmp_path / "large.mp4"), "video", "gate"), Settings(), lambda: steps.append(1))
     assert len(steps) >= 64
+
+
+def test_files_of_unknown_names_are_opened_in_a_process_of_their_own(
+    tmp_path: Path,
+    clip_path: Callable[[str], Path],
+    hanging: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sniff, "_TIMEOUT_S", 5.0)
+    for name in ("a.bin", "c.bin", "d\n\udcff.bin"):
+        shutil.copy(clip_path("h264"), tmp_path / name)
+    shutil.copy(clip_path("h264"), tmp_path / "b.bin")
+    hanging(tmp_path / "b.bin")
+    (tmp_path / "notes.txt").write_text("not a recording")
+    inventory = find_sources([str(tmp_path)])
+    names = [Path(source.path).name for source in inventory.sources]
+    assert sorted(names) == ["a.bin", "b.bin", "c.bin", "d\n\udcff.bin"]
+    assert inventory.others == [str(tmp_path / "notes.txt")]
