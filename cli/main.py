@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "init-config": ("cli.init_config", "init_config", "Write a commented configuration file."),
     "zones": ("cli.zones", "zones", "Draw the zones of a camera onto a frame."),
     "annotate": ("cli.annotate", "annotate", "Draw into a recording what the audit saw."),
+    "sample": ("cli.sample", "sample", "Draw faces for a person to judge, and score the answers."),
     "report": ("cli.report", "report", "Write the report of an audit."),
     "verify": ("cli.verify", "verify", "Check an audit's inputs, models and tables against its ledger."),
     "inspect": ("cli.inspect", "inspect", "Show what the probe knows about recordings."),
