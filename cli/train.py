@@ -17,15 +17,19 @@ import click
     "--weights", default="imagenet", show_default=True, help="imagenet (downloads), none, or a weights file."
 )
 @click.option("--alpha", type=float, help="Width of MobileNet.  [default: 1.0]")
-@click.option("--input-size", "input_size_px", type=int, help="Side of the input in pixels.  [default: 112]")
-@click.option("--epochs", type=int, help="Passes over the training pictures.  [default: 14; reference: 20]")
+@click.option(
+    "--input-size", "input_size_px", type=int, help="Side of the input in pixels.  [default: 112; reference: 224]"
+)
+@click.option("--epochs", type=int, help="Passes over the training pictures.  [default: 12; reference: 20]")
 @click.option("--head-epochs", type=int, help="Passes for the head alone before.  [default: 1]")
 @click.option("--batch-size", type=int, help="Pictures a step.  [default: 32]")
 @click.option("--learning-rate", type=float, help="At its peak (cctv).  [default: 3e-4]")
 @click.option("--crop-scale", type=float, help="What the model sees, in face boxes.  [default: 1.25]")
 @click.option("--picture-scale", type=float, help="What a picture shows, in face boxes.  [default: as --crop-scale]")
 @click.option(
-    "--class-weight-power", type=float, help="1 weighs all classes the same, 0 all pictures.  [default: 0.5]"
+    "--class-weight-power",
+    type=float,
+    help="1 weighs all classes the same, 0 all pictures.  [default: 0.3; reference: 0]",
 )
 @click.option("--street-weight", type=float, help="Weight of pictures from street sources.  [default: 1]")
 @click.option(
@@ -51,8 +55,7 @@ def train(data: Path, run_folder: Path, resume: bool, quiet: bool, limits: str, 
 
     given = {name: _text(value) for name, value in options.items() if value is not None}
     if given["recipe"] == "reference":
-        given.setdefault("epochs", 20)
-        given["head_epochs"] = 0
+        given = {"epochs": 20, "input_size_px": 224, "class_weight_power": 0.0, **given, "head_epochs": 0}
     given.setdefault("picture_scale", given.get("crop_scale", TrainConfig.crop_scale))
     config = TrainConfig(data=str(data), **given)
     plan(config)  # bad data is told before TensorFlow takes its seconds to load

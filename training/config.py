@@ -51,14 +51,14 @@ class TrainConfig:
     input_size_px: int = 112
     crop_scale: float = 1.25
     picture_scale: float = 1.7
-    epochs: int = 14
+    epochs: int = 12
     head_epochs: int = 1
     batch_size: int = 32
     learning_rate: float = 3e-4
     weight_decay: float = 1e-4
     label_smoothing: float = 0.03
     dropout: float = 0.2
-    class_weight_power: float = 0.5
+    class_weight_power: float = 0.3
     street_weight: float = 1.0
     street_sources: tuple[str, ...] = ("jol", "adi", "k853")
     soft_labels: str | None = None
