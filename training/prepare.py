@@ -39,7 +39,7 @@ class Prepared:
 
     Attributes:
         labels: classes in output order.
-        table: all pictures with `split` and, where corrections were applied, `given_label`.
+        table: all pictures with `split` and, where corrections were applied, `given_label`; unclear ones too.
         train: the training split in memory.
         val_table: rows of the validation split.
         val_crops: (M, S, S, 3) uint8 RGB, what the model sees of them.
@@ -74,7 +74,6 @@ def plan(config: TrainConfig) -> pd.DataFrame:
     table = table.assign(split=split)
     if config.corrections is not None:
         table = apply_corrections(table, Path(config.corrections))
-        table = table[table["label"] != UNCLEAR].reset_index(drop=True)
     for name in ("train", "val"):
         if labels_of(table[table["split"] == name]) != labels_of(table):
             raise ConfigError(f"the {name} split lacks a class", path=config.data, remedy="Divide the data anew.")
@@ -90,7 +89,8 @@ def prepare(config: TrainConfig, on_loaded: Callable[[int], None] | None = None)
     """
     table = plan(config)
     labels = labels_of(table)
-    train, val = table[table["split"] == "train"], table[table["split"] == "val"]
+    clear = table[table["label"] != UNCLEAR]
+    train, val = clear[clear["split"] == "train"], clear[clear["split"] == "val"]
     if config.limit is not None:
         train = train.sample(min(config.limit, len(train)), random_state=config.seed)
     side_px = canvas_side_px(config.input_size_px, config.picture_scale, config.crop_scale)
