@@ -68,7 +68,8 @@ class Language:
             return f"{self.number(seconds, 1)} s"
         if seconds < 5_400:
             return f"{self.number(seconds / 60, 1)} min"
-        return f"{self.number(seconds / 3_600, 1)} {self.texts['hours_unit']}"
+        hours = seconds / 3_600
+        return f"{self.number(hours, 1 if hours < 1_000 else 0)} {self.texts['hours_unit']}"
 
     def moment(self, moment: datetime | None, time_zone: str) -> str:
         """A point in time on a local clock, to the second."""
