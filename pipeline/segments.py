@@ -137,12 +137,12 @@ def _on_display(index: SourceIndex, fps: Fraction, start_s: Fraction, end_s: Fra
     n_instants = max(0, ((int(index.pts[-1]) - index.origin_pts + 1) * c - 1 - a) // b + 1)
     if end_s is not None:
         n_instants = min(n_instants, _ceil((end_s - start_s) * fps))
-    if (a + n_instants * b).bit_length() < 63:
-        instants = (a + np.arange(n_instants, dtype=np.int64) * b) // c
-    else:  # such a fine time base that 64 bits are too few
-        instants = np.asarray([(a + k * b) // c for k in range(n_instants)], dtype=np.int64)
-    shown = np.searchsorted(index.pts, instants + index.origin_pts, side="right") - 1
-    return np.unique(shown).astype(np.int64)
+    # Frame by frame, not instant by instant: a file may lie about its times, and instants without end would follow.
+    whole = (int(index.pts[-1]) - index.origin_pts) * c + a + b
+    shown_from = (index.pts - index.origin_pts).astype(np.int64 if whole.bit_length() < 63 else object)
+    first_instant = np.maximum(-((a - shown_from * c) // b), 0)
+    next_instant = np.append(first_instant[1:], n_instants)
+    return np.flatnonzero(first_instant < np.minimum(next_instant, n_instants)).astype(np.int64)
 
 
 def _bounds(index: SourceIndex, segment_s: float) -> list[int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import resource
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -150,3 +153,29 @@ def test_failures_add_up_however_it_is_cut(name: str, clip_path) -> None:
             decoder = SegmentDecoder(segment)
             n_frames = sum(1 for _ in decoder.frames())
             assert n_frames + sum(decoder.failures.values()) == segment.n_wanted
+
+
+def test_a_lie_about_time_costs_neither_time_nor_memory(tmp_path: Path) -> None:
+    """Three frames that claim to last for thousands of years."""
+    path = tmp_path / "clip.mkv"
+    pts = [0, 40, 10**14]
+    steady = {"size_wh": (64, 48), "pix_fmt": "yuvj420p", "draw": plain}
+    write_clip(path, "mjpeg", numbers=range(3), pts=pts, time_base=Fraction(1, 1000), **steady)
+    chosen = Settings(fps=25.0)
+    index = probe(Source("clip", str(path), "video", "gate"), chosen)
+    assert index.pts.tolist() == pts
+    with memory_limited(1 << 30):
+        judged = [segment.first_index + position for segment in plan(index, chosen) for position in segment.wanted]
+    assert judged == [0, 1, 2]
+
+
+@contextlib.contextmanager
+def memory_limited(more_bytes: int) -> Iterator[None]:
+    """Allocations beyond so many bytes more than now fail."""
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
+    resource.setrlimit(resource.RLIMIT_DATA, (pages * resource.getpagesize() + more_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
