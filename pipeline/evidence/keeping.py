@@ -20,9 +20,10 @@ from pipeline import schema
 from pipeline.audit_folder import AuditFolder
 from pipeline.errors import DecodeError, InputError, StoreError
 from pipeline.evidence.blur import blur_faces
+from pipeline.evidence.bystanders import BystanderFinder
 from pipeline.evidence.pictures import face_crop, jpeg, with_box
 from pipeline.evidence.redecode import image_frames, recording_frames
-from pipeline.frames import Frame, RgbImage
+from pipeline.frames import Frame, Picture
 from pipeline.report_settings import ReportSettings
 from pipeline.settings import Settings
 from pipeline.store import EVIDENCE_FOLDER, INCIDENTS_FILE, atomic_file
@@ -123,6 +124,7 @@ class _SourcePictures:
         self._record = record
         self._settings = settings
         self._run_settings = run_settings
+        self._bystanders: BystanderFinder | None = None
 
     def found(self, incidents: list[dict[str, Any]]) -> tuple[dict[int, dict[str, str]], str | None]:
         """Names and hashes of the pictures that are there already."""
@@ -145,9 +147,8 @@ class _SourcePictures:
         boxes = self._boxes()
         try:
             for frame in self._frames(missing):
-                image = frame.picture.rgb()
                 for row in missing[frame.index]:
-                    made[row["incident"]] = self._write(row, image, boxes[boxes[:, 0] == frame.index])
+                    made[row["incident"]] = self._write(row, frame.picture, boxes[boxes[:, 0] == frame.index])
                     on_incident()
         except (InputError, DecodeError) as error:
             return made, error.cause
@@ -163,10 +164,15 @@ class _SourcePictures:
         faces = self._audit.faces(self._record, ["frame_index", "face_index", "x1", "y1", "x2", "y2"])
         return np.stack([faces[name].to_numpy().astype(np.float64) for name in faces.column_names], axis=1)
 
-    def _write(self, row: dict[str, Any], image: RgbImage, faces: npt.NDArray[np.float64]) -> dict[str, str]:
+    def _write(self, row: dict[str, Any], picture: Picture, faces: npt.NDArray[np.float64]) -> dict[str, str]:
+        image = picture.rgb()
         own = np.asarray([row[name] for name in ("x1", "y1", "x2", "y2")])
         if not self._settings.no_blur:
-            others = faces[faces[:, 1] != row["face_index"], 2:]
+            if self._bystanders is None:
+                self._bystanders = BystanderFinder(self._run_settings)
+            others = np.concatenate(
+                [faces[faces[:, 1] != row["face_index"], 2:], self._bystanders.find(picture, own)]
+            )
             image = blur_faces(image, others, spare_xyxy=own)
         crop_path, frame_path = _paths(row)
         content = jpeg(face_crop(image, own), is_crop=True)
