@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 
 from pipeline.audit_folder import AuditFolder
 from pipeline.cameras import CameraRules, rules_of_run
@@ -25,6 +27,8 @@ from pipeline.store import REPORT_FILE, atomic_file
 _MAX_CAMERAS = 1_000
 _MAX_GAPS = 20
 _MAX_SOURCES = 200
+# Control and format characters (escape sequences, reversed writing) and lone surrogates.
+_UNSEEN = {"Cc", "Cf", "Cs"}
 _TIMELINE_COLUMNS = ["source", "end_source", "label", "start_pts_s", "end_pts_s"]
 
 
@@ -59,12 +63,23 @@ def write_report(folder: str | Path, language: str = "en", out: str | Path | Non
     return Report(path, len(content))
 
 
+def _visible(value: Any) -> Any:
+    """Text without characters that cannot be seen but turn or cut what stands around them, as file names may."""
+    if not isinstance(value, str) or isinstance(value, markupsafe.Markup):
+        return value
+    return "".join(
+        character if character in "\t\n" or unicodedata.category(character) not in _UNSEEN else repr(character)[1:-1]
+        for character in value
+    )
+
+
 def _render(audit: AuditFolder, language: Language) -> str:
     records, incidents, rules_of = audit.sources(), audit.incidents(), rules_of_run(audit.run)
     figures, covered = sum_up(audit.hours(), rules_of), coverage(records)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report"),
         autoescape=True,
+        finalize=_visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

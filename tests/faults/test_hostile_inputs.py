@@ -129,6 +129,11 @@ def test_hostile_folder(
     assert leftovers(tmp_path / "audit") == []
     assert "\x1b" not in output
     assert "\u202e" not in output
+    report = (tmp_path / "audit" / "report.html").read_text()
+    assert "onerror=alert(1)" in report
+    assert "<img src=x" not in report
+    assert "\x1b" not in report
+    assert "\u202e" not in report
     records = {row["source"]: row for row in pq.read_table(tmp_path / "audit" / "sources.parquet").to_pylist()}
     by_name = {Path(name).name: row for name, row in records.items()}
     found = {name: row["status"] for name, row in by_name.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -107,13 +108,19 @@ def assert_only_loopback(audit: RunningAudit) -> None:
     assert {address.removeprefix("::ffff:") for address in listening} <= {"127.0.0.1", "::1"}
 
 
-def test_request_to_end_ends_within_seconds(recording: Path, judging: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_request_to_end_ends_within_seconds(
+    recording: Path, judging: tuple[str, ...], tmp_path: Path, request_to_end: signal.Signals
+) -> None:
     folder = tmp_path / "audit"
     with running([recording], folder, *judging, "--workers", "1", "--segment", "0.5") as audit:
         audit.wait_until(lambda: audit.n_committed() >= 1)
         processes = audit.ray_processes
         begun = time.monotonic()
-        audit.process.send_signal(signal.SIGTERM)
+        if request_to_end == signal.SIGINT:
+            os.killpg(audit.process.pid, signal.SIGINT)  # a terminal tells every process
+        else:
+            audit.process.send_signal(request_to_end)
         code, output = audit.wait(60)
         assert time.monotonic() - begun < 30
     assert code == 130, output

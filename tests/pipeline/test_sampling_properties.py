@@ -95,7 +95,7 @@ def decoded(index: SourceIndex, chosen: Settings) -> list[tuple[int, Fraction | 
     return frames
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(recording=recordings(), how=sampling, part=stretch, segment_s=st.floats(0.1, 5))
 def test_segments_hand_out_what_a_sequential_walk_finds(recording, how, part, segment_s, tmp_path: Path) -> None:
     pts, time_base, options, suffix = recording
