@@ -31,6 +31,7 @@ from pipeline.store import EVIDENCE_FOLDER, INCIDENTS_FILE, atomic_file
 _THREADS = 2
 _COLUMNS = "incident camera best_source_id best_frame_index best_timestamp best_pts_s face_index x1 y1 x2 y2".split()
 _PICTURE_COLUMNS = ("thumbnail", "thumbnail_sha256", "frame_picture", "frame_picture_sha256")
+_MAX_NAME = 40  # of a camera, so that file names stay far below what file systems take
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
@@ -226,7 +227,7 @@ def _name(row: dict[str, Any]) -> str:
         moment = row["best_timestamp"].strftime("%Y%m%dT%H%M%SZ")
     else:
         moment = "unknown" if row["best_pts_s"] is None else f"{row['best_pts_s']:.1f}s"
-    camera = _NOT_IN_NAMES.sub("_", row["camera"])
+    camera = _NOT_IN_NAMES.sub("_", row["camera"])[:_MAX_NAME]
     return f"{camera}_{moment}_{row['best_source_id'][:8]}_f{row['best_frame_index']}_{row['face_index']}"
 
 

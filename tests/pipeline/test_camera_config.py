@@ -136,6 +136,43 @@ def test_a_camera_s_settings_reach_the_rows(tmp_path: Path) -> None:
     assert hours["east"]["faces_not_counted"] == 0
 
 
+def test_clock_and_hours_decide_which_part_of_a_recording_counts(tmp_path: Path) -> None:
+    """The recording says 14:00:00 to 14:00:20; its clock is ten seconds fast, and the rule begins at 14:00."""
+    config = read_config(
+        written(
+            tmp_path,
+            """
+            [settings]
+            fps = 2
+            [[camera]]
+            name = "lobby"
+            clock_offset_s = -10
+            hours = "Wed 14:00-15:00"
+            """,
+        )
+    )
+    settings = Settings(**config.settings, **config.camera_values, workers=1)
+    out = tmp_path / "audit"
+    pipeline.audit([str(SAMPLE_MEDIA / "lobby")], out, settings, rules=config.rules("UTC"))
+    faces = pq.read_table(out / "faces" / "camera=lobby").to_pydict()
+    n_early = sum(pts_s < 10 for pts_s in faces["pts_s"])
+    assert 0 < n_early < len(faces["pts_s"])
+    hours = pq.read_table(out / "hours.parquet").to_pylist()
+    assert [(hour["hour"].hour, hour["faces_not_counted"]) for hour in hours] == [(13, n_early), (14, 0)]
+    incidents = pq.read_table(out / "incidents.parquet").to_pylist()
+    assert incidents
+    start = datetime(2024, 1, 31, 14, tzinfo=timezone.utc)
+    assert all(incident["start_pts_s"] >= 10 for incident in incidents)
+    assert all(incident["start_timestamp"] >= start for incident in incidents)
+    for incident in incidents:
+        picture = np.asarray(Image.open(out / incident["frame_picture"]), dtype=np.float64)
+        with av.open(str(SAMPLE_MEDIA / "lobby" / "cam01_20240131_140000.mp4")) as container:
+            frames = (f for f in container.decode(video=0) if f.time >= incident["best_pts_s"] - 1e-6)
+            original = next(frames).to_ndarray(format="rgb24").astype(np.float64)
+        # The floor in front of everybody, where nothing is blurred or drawn.
+        assert np.abs(picture[700:, 20:200] - original[700:, 20:200]).mean() < 4
+
+
 def test_zones_are_bright_on_the_picture_and_the_rest_is_dim() -> None:
     image = np.full((200, 400, 3), 200, dtype=np.uint8)
     left = Zone("left", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
