@@ -33,6 +33,7 @@ from pipeline.settings import Settings
 from pipeline.sources import Source
 
 _POLL_S = 1.0
+_ANSWER_S = 0.1
 # Starting takes seconds, on a machine that is short of everything a minute; beyond this it has gone wrong.
 _START_TIMEOUT_S = 180.0
 _MAX_FAILED_STARTS = 3
@@ -95,6 +96,7 @@ class _Running(Generic[Task]):
     task: Task
     attempt: int
     actor: Any
+    question: Any = None
     progress: Any = None
     progress_since: float = 0.0
     n_judged: int = 0
@@ -201,11 +203,15 @@ class WorkerPool:
         """Ask every worker how far it is; end those that have not moved for too long."""
         if not running:
             return
-        questions = {entry.actor.progress.remote(): entry for entry in running.values()}
-        answered, _ = ray.wait(list(questions), num_returns=len(questions), timeout=_POLL_S)
+        for entry in running.values():
+            entry.question = entry.question or entry.actor.progress.remote()
+        questions = {entry.question: entry for entry in running.values()}
+        # No longer: a frozen worker must not hold up the others. Its answer is looked for again next time.
+        answered, _ = ray.wait(list(questions), num_returns=len(questions), timeout=_ANSWER_S)
         now = time.monotonic()
         for question in answered:
             entry = questions[question]
+            entry.question = None
             try:
                 progress = ray.get(question)
             except ray.exceptions.RayError:
