@@ -29,7 +29,7 @@ class IncidentSettings:
         2.0, "A face not seen for longer is another person's; at least 2.5 sampling intervals, at most 10 s."
     )
     track_speed: float = _incident_option(4.0, "How many face lengths a face may move in a second.")
-    track_reach: float = _incident_option(3.0, "How many face lengths a face may move between two sightings at most.")
+    track_reach: float = _incident_option(2.0, "How many face lengths a face may move between two sightings at most.")
     stitch_gap_s: float = _incident_option(
         5.0, "Recordings of a camera that follow each other this closely are one stretch."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,6 +19,7 @@ from pipeline.incidents import IncidentSettings, find_incidents
 from pipeline.schema import HOURS, INCIDENTS, TRACKS
 from tests.audits import BARE, INCORRECT, MASKED, UNSURE, MadeSource, Seen, walk, write_audit
 
+SAMPLE_MEDIA = Path(__file__).parents[2] / "sample_media"
 NOON = datetime(2024, 1, 31, 12, tzinfo=timezone.utc)
 Rows = list[dict[str, Any]]
 
@@ -60,6 +63,25 @@ def test_a_walking_person_is_one_person_at_any_sampling(found: Find, fps: float)
     # One face length a second: between two samples at 2 s the boxes do not overlap at all.
     tracks, _, _ = found(recording(walk(0, 20, fps=fps, x=60, speed=60), fps=fps))
     assert [track["n_faces"] for track in tracks] == [round(20 * fps)]
+
+
+@pytest.mark.parametrize("every", [1, 2, 5, 10])
+def test_the_six_persons_of_the_sample_recording_are_six(found: Find, every: int) -> None:
+    """The true boxes of sample_media, thinned out to between 25 and 2.5 frames a second; people cross each other."""
+    fps = 25 / every
+    probabilities = {"with_mask": MASKED, "without_mask": BARE, "incorrect_mask": INCORRECT}
+    faces = []
+    with (SAMPLE_MEDIA / "lobby" / "truth.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if int(row["frame"]) % every == 0:
+                x1, y1, x2, y2 = (float(row[side]) for side in ("x1", "y1", "x2", "y2"))
+                side, place = max(x2 - x1, y2 - y1), ((x1 + x2) / 2, (y1 + y2) / 2)
+                faces.append(Seen(int(row["frame"]) / 25, *place, side, probabilities[row["label"]]))
+    tracks, incidents, _ = found(recording(faces, 20.0, fps=fps))
+    labels = Counter(track["label"] for track in tracks)
+    assert labels == {"with_mask": 3, "without_mask": 3}
+    # Two persons never wear a mask; one pulls it below the nose and then takes it off.
+    assert Counter(incident["label"] for incident in incidents) == {"without_mask": 3, "incorrect_mask": 1}
 
 
 def test_two_persons_who_pass_each_other_keep_their_labels(found: Find) -> None:
