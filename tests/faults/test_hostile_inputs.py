@@ -21,6 +21,7 @@ from pipeline.images import read_image
 from pipeline.probe import probe
 from pipeline.settings import Settings
 from pipeline.sources import Source, find_sources
+from pipeline.verify import verify
 from tests.faults.harness import leftovers, run
 
 STRANGE_NAMES = [
@@ -164,6 +165,9 @@ def test_hostile_folder(
     assert {name for name in os.listdir(tmp_path / "audit" / "frames") if ".." in name} != set()
     frames = pq.read_table(tmp_path / "audit" / "frames")
     assert len(frames) == sum(row["frames_decoded"] or 0 for row in records.values())
+    checked = verify(tmp_path / "audit")
+    assert [item for item in checked if item.difference is not None] == []
+    assert sum(item.kind == "input" for item in checked) == sum(row["sha256"] is not None for row in records.values())
 
 
 def test_images_one_by_one(tmp_path: Path) -> None:
