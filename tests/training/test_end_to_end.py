@@ -123,7 +123,6 @@ def test_evaluate_command(run_folder: Path, faces_folder: Path, capsys: pytest.C
     result = json.loads(capsys.readouterr().out)
     figures = result["difference"]
     assert figures["low_95"] <= figures["accuracy_difference"] <= figures["high_95"]
-    # The run measured the pictures as all face, as this command does by default: the figures are the same.
     card = load_card(Path(models[0]), CLASSIFIER_TASK).values
     assert result[models[0]]["n"] == card["metrics"]["n"]
 
@@ -156,3 +155,25 @@ def test_classify_command_on_crops(
         assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-3)
         assert record["face_px"] == pytest.approx(96 / 1.7, abs=0.1)
     assert out.stat().st_size > 0
+
+
+def test_shipping_puts_model_and_card_side_by_side(run_folder: Path, tmp_path: Path) -> None:
+    from training.ship import ship
+
+    path = ship(run_folder, "tiny", "drawn faces only", tmp_path)
+    card = load_card(path, CLASSIFIER_TASK)
+    assert (card.name, card.require("limits")) == ("tiny", "drawn faces only")
+    assert card.require("training")["seed"] == 20
+
+
+def test_classify_command_on_a_photograph(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    photographs = sorted((Path(__file__).parents[2] / "sample_media" / "gate_images").glob("*.jpg"))
+    with pytest.raises(SystemExit) as ended:
+        main(["classify", *map(str, photographs), "--json", "--show", str(tmp_path / "shown.png")])
+    assert ended.value.code == 0
+    records = json.loads(capsys.readouterr().out)
+    assert len({record["image"] for record in records}) >= len(photographs) / 2
+    for record in records:
+        x1, y1, x2, y2 = record["box_xyxy"]
+        assert record["face_px"] == pytest.approx(max(x2 - x1, y2 - y1), abs=0.2)
+        assert record["detection_score"] > 0
