@@ -34,7 +34,7 @@ LABEL_SHARES = (0.80, 0.09, 0.03, 0.08)
 WIDTH, HEIGHT = 1920, 1080
 
 MEASURE = """
-import resource, sys, time
+import os, resource, sys, time
 from pipeline.incidents import find_incidents
 from pipeline.report import write_report
 began = time.monotonic()

@@ -32,6 +32,7 @@ def incidents(context: click.Context, audit: Path, config_file: Path | None, lan
     face is the same as before; `facemask-batch evidence` makes those of the others. `facemask-batch run` does all
     this at its end.
     """
+    from pipeline.cores import available_cores
     from pipeline.finishing import recompute, settings_of_audit
     from pipeline.lock import locked_audit
 
@@ -43,7 +44,7 @@ def incidents(context: click.Context, audit: Path, config_file: Path | None, lan
             config = read_config(config_file)
             values = under_flags(context, values, config.incidents)
             rules = config.rules(settings_of_audit(audit).time_zone)
-        findings = recompute(audit, incident_settings_from(values), lang, rules)
+        findings = recompute(audit, incident_settings_from(values), lang, rules, workers=available_cores())
     show_incidents(findings.incidents)
 
 

@@ -26,6 +26,7 @@ import ray._private.worker
 import ray.exceptions
 
 from pipeline.analyze import Analyzer, SegmentResult
+from pipeline.cores import available_cores
 from pipeline.errors import EngineError, FacemaskBatchError
 from pipeline.probe import SourceIndex, probe
 from pipeline.segments import Segment
@@ -251,11 +252,6 @@ class WorkerPool:
                 remedy=f"Give fewer --workers, or more memory. {_CONTINUE}",
             ) from error
         self._start_worker()
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_ray() -> None:

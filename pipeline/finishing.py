@@ -34,6 +34,7 @@ def finish(
     on_incident: Callable[[], None] = lambda: None,
     *,
     only_there: bool = False,
+    workers: int = 1,
 ) -> Findings:
     """Find incidents, keep their pictures and write the report; what is there already is used again.
 
@@ -44,6 +45,7 @@ def finish(
         rules: zones and hours by camera; those that the audit has already otherwise.
         on_incident: called after each incident whose pictures were made.
         only_there: use pictures that are there, and decode nothing for others.
+        workers: processes that find incidents; see find_incidents.
 
     Raises:
         StoreError: there is no audit in the folder, or something cannot be written.
@@ -51,7 +53,7 @@ def finish(
     report_settings = report_settings or ReportSettings()
     if rules is not None:
         AuditFolder(folder).write_run(cameras={camera: own.as_dict() for camera, own in rules.items()})
-    incidents = find_incidents(folder, incident_settings)
+    incidents = find_incidents(folder, incident_settings, workers=workers)
     settings = settings_of_run(AuditFolder(folder).run)
     evidence = keep_evidence(folder, report_settings, settings.for_camera, on_incident, only_there=only_there)
     return Findings(incidents, evidence, write_report(folder, report_settings.lang))
@@ -62,6 +64,7 @@ def recompute(
     incident_settings: IncidentSettings,
     language: str = "en",
     rules: Mapping[str, CameraRules] | None = None,
+    workers: int = 1,
 ) -> Findings:
     """Find incidents anew and write the report, without decoding: only pictures that are there are used.
 
@@ -70,6 +73,7 @@ def recompute(
         incident_settings: how persons are followed and what makes an incident.
         language: of the report.
         rules: zones and hours by camera; those that the audit has already otherwise.
+        workers: processes that find incidents; see find_incidents.
 
     Raises:
         StoreError: there is no audit in the folder, or something cannot be written.
@@ -81,7 +85,7 @@ def recompute(
         max_evidence=evidence.get("max", ReportSettings.max_evidence),
         lang=language,
     )
-    return finish(folder, incident_settings, shown, rules, only_there=True)
+    return finish(folder, incident_settings, shown, rules, only_there=True, workers=workers)
 
 
 def settings_of_audit(folder: str | Path) -> Settings:

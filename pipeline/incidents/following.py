@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,13 +42,11 @@ class Follower:
         folder: the audit.
         settings: how far persons are followed.
         rules_of: the rules of each camera.
-        on_source: called after each source with the number of its faces.
     """
 
     folder: AuditFolder
     settings: IncidentSettings
     rules_of: Callable[[str], CameraRules]
-    on_source: Callable[[int], None] = field(default=lambda n_faces: None)
 
     def follow(self, records: list[Record], first_number: int = 1) -> Iterator[Ended]:
         """Rows with their `track`, source after source.
@@ -73,5 +71,4 @@ class Follower:
                 may_go_on = associator.open_tracks() if position + 1 < len(chain) else []
                 is_open = np.isin(rows["track"], may_go_on)
                 waiting = rows[is_open]
-                self.on_source(len(faces))
                 yield Ended(camera, place, source, rows[~is_open], source.has_clock)

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.cameras import CameraRules, Hours, Zone
 from pipeline.errors import StoreError
-from pipeline.incidents import IncidentSettings, find_incidents
+from pipeline.incidents import IncidentSettings, find_incidents, finding
 from pipeline.schema import HOURS, INCIDENTS, TRACKS
 from tests.audits import BARE, INCORRECT, MASKED, UNSURE, MadeSource, Seen, walk, write_audit
 
@@ -236,6 +236,23 @@ def test_a_zone_holds_what_lies_inside_its_outline() -> None:
     notched = Zone("L", ((0.1, 0.1), (0.9, 0.1), (0.9, 0.5), (0.5, 0.5), (0.5, 0.9), (0.1, 0.9)))
     positions = np.asarray([(0.2, 0.2), (0.8, 0.4), (0.8, 0.8), (0.05, 0.5), (0.3, 0.85)])
     assert notched.holds(positions).tolist() == [True, True, False, False, True]
+
+
+def test_processes_that_share_the_cameras_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [
+        MadeSource(f"{camera}/{k}.mp4", [*walk(0, 5), *walk(5, 9, x=800, probabilities=BARE)], 20, camera=camera)
+        for camera in ("east", "north", "west")
+        for k in range(2)
+    ]
+    folder = write_audit(tmp_path / "audit", sources)
+    names = ("tracks", "incidents", "hours")
+    find_incidents(folder)
+    alone = [pq.read_table(folder / f"{name}.parquet") for name in names]
+    assert alone[0]["track"].to_pylist() == list(range(1, 13))
+    assert alone[1]["track"].to_pylist() == [2, 4, 6, 8, 10, 12]
+    monkeypatch.setattr(finding, "_LEAST_SOURCES_FOR_PROCESSES", 0)
+    find_incidents(folder, workers=2)
+    assert [pq.read_table(folder / f"{name}.parquet") for name in names] == alone
 
 
 def test_a_folder_without_an_audit_is_told(tmp_path: Path) -> None:
