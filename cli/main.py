@@ -33,8 +33,16 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("cli.report", "report", "Write the report of an audit."),
     "verify": ("cli.verify", "verify", "Check an audit's inputs, models and tables against its ledger."),
     "inspect": ("cli.inspect", "inspect", "Show what the probe knows about recordings."),
-    "train-detector": ("cli.train_detector", "train_detector", "Train the face detector on photographs with face boxes."),
-    "evaluate-detector": ("cli.evaluate_detector", "evaluate_detector", "Measure a face detector on annotated photographs."),
+    "train-detector": (
+        "cli.train_detector",
+        "train_detector",
+        "Train the face detector on photographs with face boxes.",
+    ),
+    "evaluate-detector": (
+        "cli.evaluate_detector",
+        "evaluate_detector",
+        "Measure a face detector on annotated photographs.",
+    ),
 }
 
 EXIT_RUN_FAILED = 1
