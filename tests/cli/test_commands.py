@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,7 +42,9 @@ def test_help_loads_nothing_heavy(name: str | None) -> None:
 
 def test_every_setting_has_its_flag() -> None:
     page = command("run", "--help").stdout
-    assert [name for name in Settings().as_dict() if flag_name(name) not in page] == []
+    on_flags = [item.name for item in dataclasses.fields(Settings) if item.metadata["has_flag"]]
+    assert len(on_flags) > 20
+    assert [name for name in on_flags if flag_name(name) not in page] == []
 
 
 @pytest.mark.parametrize(
