@@ -197,8 +197,14 @@ def test_text_stands_out_from_its_background(page: Any) -> None:
     assert worst[0] >= 4.5, worst[1]
 
 
-def test_it_prints(page: Any) -> None:
+def test_it_prints_with_all_incidents_and_details(page: Any) -> None:
+    page.execute_script(
+        "addEventListener('beforeprint', () => {"
+        " window.shown = document.querySelectorAll('#incident-list > li').length; })"
+    )
     printed = page.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
     content = base64.b64decode(printed["data"])
     assert content.startswith(b"%PDF")
     assert page.execute_script("return [...document.querySelectorAll('details')].every(d => d.open)")
+    assert page.execute_script("return window.shown") == N_BARE + N_INCORRECT
+    assert len(cards(page)) == 24
