@@ -129,12 +129,15 @@ def _head(x: Any, stride: int, settings: NetworkSettings) -> tuple[Any, Any]:
 
 def _trunk_conv(x: Any, channels: int, name: str, size: int = 3, stride: int = 1) -> Any:
     """Without batch normalisation: the pretrained weights have it folded in, and at these sizes it costs 60 %."""
-    x = keras.layers.Conv2D(channels, size, stride, "same", name=name)(x)
+    x = keras.layers.Conv2D(channels, size, stride, "same", kernel_initializer="he_normal", name=name)(x)
     return keras.layers.ReLU(6.0)(x)
 
 
 def _trunk_depthwise(x: Any, name: str, stride: int) -> Any:
-    return keras.layers.ReLU(6.0)(keras.layers.DepthwiseConv2D(3, stride, "same", name=name)(x))
+    # Each output sees nine inputs; Keras counts those of all channels, and without normalisation signals would fade.
+    scale = keras.initializers.RandomNormal(stddev=(2 / 9) ** 0.5)
+    layer = keras.layers.DepthwiseConv2D(3, stride, "same", depthwise_initializer=scale, name=name)
+    return keras.layers.ReLU(6.0)(layer(x))
 
 
 def _conv(x: Any, channels: int, name: str) -> Any:
