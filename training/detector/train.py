@@ -211,7 +211,9 @@ def read_settings(run: Path) -> TrainSettings:
     except FileNotFoundError:
         raise ConfigError("no training run is in this folder", path=run) from None
     values["network"] = NetworkSettings(**values["network"])
-    samples = {key: tuple(value) if isinstance(value, list) else value for key, value in values["samples"].items()}
+    samples: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values["samples"].items()
+    }
     values["samples"] = SampleSettings(**samples)
     return TrainSettings(**values)
 
