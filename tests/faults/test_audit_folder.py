@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import shutil
 import subprocess
@@ -59,27 +58,34 @@ def test_full_disk_keeps_what_is_done(
         assert leftovers(folder) == []
 
 
-def hold(folder: Path, is_held: multiprocessing.synchronize.Event, end: multiprocessing.synchronize.Event) -> None:
-    with locked(folder):
-        is_held.set()
-        end.wait()
+HOLD = """
+import sys
+from pathlib import Path
+from pipeline.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
-def holder(tmp_path: Path) -> Iterator[multiprocessing.Process]:
-    """Another process that holds the lock of tmp_path/audit."""
-    context = multiprocessing.get_context("spawn")
-    is_held, end = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(tmp_path / "audit", is_held, end))
-    process.start()
-    assert is_held.wait(60)
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock of tmp_path/audit until its input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "audit")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    assert process.stdout.readline() == "held\n"
     yield process
-    end.set()
-    process.join()
+    process.stdin.close()
+    process.wait()
 
 
 def test_second_run_is_refused_and_told_who_is_at_work(
-    tmp_path: Path, clip_path: Callable[[str], Path], holder: multiprocessing.Process
+    tmp_path: Path, clip_path: Callable[[str], Path], holder: subprocess.Popen[str]
 ) -> None:
     result = subprocess.run(
         command([clip_path("h264")], tmp_path / "audit", "--overwrite"), capture_output=True, text=True, check=False
@@ -89,11 +95,11 @@ def test_second_run_is_refused_and_told_who_is_at_work(
     assert sorted(path.name for path in (tmp_path / "audit").iterdir()) == [LOCK_FILE, HOLDER_FILE]
 
 
-def test_lock_of_a_killed_run_is_taken_over(tmp_path: Path, holder: multiprocessing.Process) -> None:
+def test_lock_of_a_killed_run_is_taken_over(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     with pytest.raises(StoreError), locked(tmp_path / "audit"):
         pass
     holder.kill()
-    holder.join()
+    holder.wait()
     assert (tmp_path / "audit" / LOCK_FILE).exists()
     with locked(tmp_path / "audit"):
         assert json.loads((tmp_path / "audit" / HOLDER_FILE).read_text())["pid"] == os.getpid()
