@@ -115,15 +115,18 @@ class SegmentDecoder:
         cursor = 0
         with open_recording(segment.source.path) as (container, stream):
             while cursor < len(wanted):
-                for frame, is_sound in self._decoded_from(int(wanted[cursor]), container, stream):
+                target, has_arrived = int(wanted[cursor]), None
+                for frame, is_sound in self._decoded_from(target, container, stream):
                     if frame.pts is None:
                         continue
+                    if has_arrived is None:  # a seek that fails would fail again: the rest is read in sequence
+                        has_arrived = self._is_key_of(target, frame.pts)
                     while cursor < len(wanted) and wanted_pts[cursor] < frame.pts:
                         cursor += 1
                     if cursor < len(wanted) and wanted_pts[cursor] == frame.pts:
                         yield from self._hand_out(int(wanted[cursor]), frame, is_sound)
                         cursor += 1
-                    if cursor == len(wanted) or self._seeking_pays(frame.pts, int(wanted[cursor])):
+                    if cursor == len(wanted) or (has_arrived and self._seeking_pays(frame.pts, int(wanted[cursor]))):
                         break
                 else:
                     break  # the recording has ended
@@ -153,6 +156,11 @@ class SegmentDecoder:
             return False
         reached = int(np.searchsorted(self._segment.pts, pts))
         return int(self._segment.keys[key]) - reached > _SEEK_WORTH_FRAMES
+
+    def _is_key_of(self, position: int, pts: int) -> bool:
+        """Whether that is the time of the key frame from which the frame at `position` is decoded best."""
+        key = self._governing_key(position)
+        return key >= 0 and pts == int(self._segment.pts[self._segment.keys[key]])
 
     def _governing_key(self, position: int) -> int:
         """Index into the segment's keys of the last key frame shown at or before a frame; -1 if there is none."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import random
 import resource
+import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -54,6 +55,37 @@ def test_frames_of_mutated_recordings_are_accounted_for(
                 assert len(indices) + sum(decoder.failures.values()) == segment.n_wanted
         assert time.process_time() - begun < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20  # KiB
+
+
+@contextlib.contextmanager
+def ends_within(seconds: int) -> Iterator[None]:
+    """AssertionError for what goes on for longer."""
+
+    def give_up(signal_number: int, frame: object) -> None:
+        raise AssertionError(f"it does not end within {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.mark.parametrize("seed", [73, 301])
+def test_a_seek_that_does_not_arrive_is_not_tried_for_ever(
+    seed: int, tmp_path: Path, clip_path: Callable[[str], Path]
+) -> None:
+    """These two were found among a thousand: the reader lands before a key frame that it can never reach."""
+    path = tmp_path / "clip.mkv"
+    mutate(clip_path("h264_mkv"), path, seed)
+    chosen = Settings(every=4)
+    with ends_within(20):
+        for segment in plan(probe(Source(path.name, str(path), "video", "gate"), chosen), chosen):
+            decoder = SegmentDecoder(segment)
+            n_frames = sum(1 for _ in decoder.frames())
+            assert n_frames + sum(decoder.failures.values()) == segment.n_wanted
 
 
 @pytest.mark.soak
