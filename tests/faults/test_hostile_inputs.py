@@ -121,7 +121,7 @@ def test_hostile_folder(
         ["../../site", "pipe.mp4", "no such.mp4"],
         tmp_path / "audit",
         *judging,
-        *("--every", "5", "--workers", "2", "--stall-timeout", "8", "--attempts", "1", "--memory-limit", "192"),
+        *("--every", "5", "--workers", "2", "--stall-timeout", "8", "--attempts", "1", "--memory-limit", "320"),
         *("--camera-from", "(.*)/"),
     )
 
@@ -154,7 +154,7 @@ def test_hostile_folder(
         "list.mp4": "failed",
         "blocked.ts": "failed",
         "images": "partial",
-    }
+    }, {name: row["error"] for name, row in by_name.items()}
     assert all(row["error"] for row in records.values() if row["status"] != "complete")
     assert all(row["error"] is None for row in records.values() if row["status"] == "complete")
     assert by_name["blocked.ts"]["error"] == "no progress for 8 s; tried 1 times"
