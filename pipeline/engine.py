@@ -181,9 +181,11 @@ class WorkerPool:
     def _finish(self, entry: _Running[Task], reference: Any, again: deque[tuple[Task, int]]) -> Outcome[Task] | None:
         try:
             answer = ray.get(reference)
-        except ray.exceptions.RayTaskError as error:  # the worker lives, the code in it failed
-            self._idle.append(entry.actor)
-            return self._retry(entry, f"{type(error.cause).__name__}: {error.cause}", again)
+        except ray.exceptions.RayTaskError as error:
+            # The worker lives, but after an error that nobody foresaw (no memory, say) it may fail at anything.
+            ray.kill(entry.actor)
+            self._start_worker()
+            return self._retry(entry, f"{type(error.cause).__name__}: {_reason(error.cause)}", again)
         except ray.exceptions.RayError as error:
             self._start_worker()
             hung = time.monotonic() - entry.progress_since > self._settings.stall_timeout_s
@@ -331,6 +333,6 @@ def _own_signal_handlers() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what Ray says, which is the cause; the rest are hints for cluster operators."""
+    """The first line of what an error says, which is the cause; what Ray adds are traces and hints for operators."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
