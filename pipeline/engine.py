@@ -200,7 +200,8 @@ class WorkerPool:
         if entry.attempt < self._settings.attempts:
             again.append((entry.task, entry.attempt + 1))
             return None
-        return Outcome(entry.task, None, f"{reason}; tried {entry.attempt} times")
+        times = "once" if entry.attempt == 1 else f"{entry.attempt} times"
+        return Outcome(entry.task, None, f"{reason}; tried {times}")
 
     def _end_hung_workers(self, running: dict[Any, _Running[Task]]) -> None:
         """Ask every worker how far it is; end those that have not moved for too long."""

@@ -146,7 +146,8 @@ def probe(source: Source, settings: Settings, on_step: Callable[[], None] = lamb
         frames_declared=declared,
         start=start,
         start_source=start_source,
-        error=packets.error or _shortfall(declared, len(order) + packets.n_discarded),
+        error="; ".join(filter(None, (packets.error, _shortfall(declared, len(order) + packets.n_discarded))))
+        or None,
         file_state=state,
     )
 

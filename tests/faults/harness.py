@@ -81,6 +81,8 @@ def running(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # Where the tests run in the background, Ctrl-C is ignored, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     audit = RunningAudit(process, folder)
     orphans: list[psutil.Process] = []

@@ -157,7 +157,7 @@ def test_hostile_folder(
     }, {name: row["error"] for name, row in by_name.items()}
     assert all(row["error"] for row in records.values() if row["status"] != "complete")
     assert all(row["error"] is None for row in records.values() if row["status"] == "complete")
-    assert by_name["blocked.ts"]["error"] == "no progress for 8 s; tried 1 times"
+    assert by_name["blocked.ts"]["error"] == "no progress for 8 s; tried once"
     assert "not a regular file" in by_name["pipe.mp4"]["error"]
     assert "playlist" in by_name["list.mp4"]["error"]
     assert by_name["images"]["frames_decoded"] == 1
