@@ -10,21 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cli.main import main
+from tests.cli.conftest import Run
 from tests.training.drawn_faces import draw_dataset
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
