@@ -89,6 +89,13 @@ def open_detector(
     return TfliteFaceDetector(card, detect_size, min_score, min_face_px, num_threads)
 
 
+def default_min_score(name_or_path: str) -> float:
+    """The score from which on a detector counts a face if nothing else is asked for; raises ModelError."""
+    if name_or_path.endswith(".onnx"):
+        return YunetFaceDetector.DEFAULT_MIN_SCORE
+    return float(load_card(resolve_model(name_or_path, DETECTOR_TASK), DETECTOR_TASK).require("min_score"))
+
+
 def fit_within(size_wh: tuple[int, int], longer_side: int) -> tuple[int, int]:
     """`size_wh` reduced so that its longer side is at most `longer_side`; never enlarged, never empty."""
     scale = min(1.0, longer_side / max(size_wh))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detect import FaceDetector, open_detector
+from pipeline.detect import Detections, FaceDetector, default_min_score, open_detector
 from pipeline.errors import ModelError
 from pipeline.frames import Picture
 from pipeline.settings import Settings
 
-# Far below what is needed to count a face: a blurred patch of wall harms nobody, a clear face may.
-_LEAST_SCORE = 0.2
+# A small blurred patch of wall harms nobody, a clear face may: half the score at which the detector counts a face
+# is enough. The larger a box, the more of the picture it costs and the more pixels the detector had to be sure
+# with, so that the score it needs grows to the full one at a tenth of the picture.
+_LEAST_SHARE_OF_SCORE = 0.5
+_FULL_SCORE_AREA = 0.1
 
 
 class BystanderFinder:
@@ -26,15 +30,33 @@ class BystanderFinder:
     def __init__(self, settings: Settings) -> None:
         self._detector: FaceDetector | None = None
         with contextlib.suppress(ModelError):  # the faces that the audit found are blurred in any case
+            self._full_score = default_min_score(settings.detector)
             self._detector = open_detector(
-                settings.detector, detect_size=settings.detect_size, min_score=_LEAST_SCORE
+                settings.detector,
+                detect_size=settings.detect_size,
+                min_score=_LEAST_SHARE_OF_SCORE * self._full_score,
             )
 
     def find(self, picture: Picture, own_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """(N, 4) boxes in pixels of everything that may be a face, without those whose centre lies in `own_xyxy`."""
+        """(N, 4) boxes in pixels of what may be a face, without those whose centre lies in `own_xyxy`."""
         if self._detector is None:
             return np.zeros((0, 4))
-        boxes = self._detector.detect(picture).boxes_xyxy.astype(np.float64)
+        found = self._detector.detect(picture)
+        boxes = found.boxes_xyxy.astype(np.float64)[may_be_faces(found, picture.size_wh, self._full_score)]
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
         is_own = np.all((centres >= own_xyxy[:2]) & (centres <= own_xyxy[2:]), axis=1)
         return boxes[~is_own]
+
+
+def may_be_faces(found: Detections, size_wh: tuple[int, int], full_score: float) -> npt.NDArray[np.bool_]:
+    """(N,) bool: which detections are sure enough for their size to be blurred.
+
+    Args:
+        found: detections with a score of at least half of `full_score`.
+        size_wh: of the picture, pixels.
+        full_score: the score at which the detector counts a face, of whatever size.
+    """
+    sizes_wh: npt.NDArray[np.floating[Any]] = found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]
+    area = sizes_wh.prod(axis=1) / (size_wh[0] * size_wh[1])
+    least = np.interp(area, [0.0, _FULL_SCORE_AREA], [_LEAST_SHARE_OF_SCORE, 1.0]) * full_score
+    return np.asarray(found.scores >= least)

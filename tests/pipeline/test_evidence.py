@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pipeline.detect import Detections
 from pipeline.evidence import keep_evidence
 from pipeline.evidence.blur import blur_faces
+from pipeline.evidence.bystanders import may_be_faces
 from pipeline.evidence.pictures import face_crop
 from pipeline.incidents import find_incidents
 from pipeline.report_settings import ReportSettings
@@ -124,3 +126,17 @@ def test_faces_at_the_edge_and_beyond_are_blurred_and_cropped() -> None:
         crop = face_crop(blurred, np.asarray(box, dtype=np.float64))
         assert crop.shape[0] == crop.shape[1] >= 160
     assert detail(blur_faces(image, [np.asarray([-20, -20, 30, 30])]), (14, 14), 24) < 25
+
+
+def test_the_larger_a_doubtful_box_the_surer_it_must_be() -> None:
+    sides = np.asarray([10, 100, 224, 300], dtype=np.float32)  # nothing, 2 %, 10 % and 18 % of the picture
+    boxes = np.stack([np.zeros(4), np.zeros(4), sides, sides], axis=1).astype(np.float32)
+
+    def blurred(score: float) -> list[bool]:
+        found = Detections(boxes, np.full(4, score, dtype=np.float32))
+        return may_be_faces(found, (1000, 500), full_score=0.6).tolist()
+
+    assert blurred(0.29) == [False] * 4
+    assert blurred(0.32) == [True, False, False, False]
+    assert blurred(0.40) == [True, True, False, False]
+    assert blurred(0.61) == [True] * 4
