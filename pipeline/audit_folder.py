@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from pipeline import schema
 from pipeline.errors import StoreError
 from pipeline.ledger import DUPLICATE
+from pipeline.settings import Settings
 from pipeline.store import (
     HOURS_FILE,
     INCIDENTS_FILE,
@@ -45,6 +47,13 @@ class AuditFolder:
                 remedy="Give the folder that `facemask-batch run ... --out FOLDER` made.",
             ) from error
         self.run: dict[str, Any] = run
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the audit was made with; names that this version does not know are left out."""
+        written = self.run.get("settings", {})
+        known = {item.name for item in dataclasses.fields(Settings)}
+        return Settings(**{name: value for name, value in written.items() if name in known})
 
     def sources(self) -> list[dict[str, Any]]:
         """The rows of sources.parquet, by camera, start and name."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.audit_folder import AuditFolder
 from pipeline.cameras import CameraRules
@@ -54,7 +52,7 @@ def finish(
     if rules is not None:
         AuditFolder(folder).write_run(cameras={camera: own.as_dict() for camera, own in rules.items()})
     incidents = find_incidents(folder, incident_settings, workers=workers)
-    settings = settings_of_run(AuditFolder(folder).run)
+    settings = AuditFolder(folder).settings
     evidence = keep_evidence(folder, report_settings, settings.for_camera, on_incident, only_there=only_there)
     return Findings(incidents, evidence, write_report(folder, report_settings.lang))
 
@@ -90,11 +88,4 @@ def recompute(
 
 def settings_of_audit(folder: str | Path) -> Settings:
     """The settings that an audit was made with."""
-    return settings_of_run(AuditFolder(folder).run)
-
-
-def settings_of_run(run: dict[str, Any]) -> Settings:
-    """The settings of an audit as its run.json has them; names that this version does not know are left out."""
-    written = run.get("settings", {})
-    known = {item.name for item in dataclasses.fields(Settings)}
-    return Settings(**{name: value for name, value in written.items() if name in known})
+    return AuditFolder(folder).settings

@@ -23,7 +23,6 @@ from pipeline.cameras import rules_of_run
 from pipeline.errors import InputError, StoreError
 from pipeline.evidence.blur import blur_faces
 from pipeline.evidence.redecode import recording_frames
-from pipeline.finishing import settings_of_run
 from pipeline.frames import Frame, RgbImage
 
 BLURS = ("all", "others", "none")
@@ -80,7 +79,7 @@ def annotate(
     spared = {chosen["track"]} if chosen is not None else set(audit.incidents(["track"])["track"].to_pylist())
     overlay = overlay_of(audit, record)
     time_zone = ZoneInfo(rules_of_run(audit.run)(record["camera"]).time_zone)
-    settings = settings_of_run(audit.run).for_camera(record["camera"])
+    settings = audit.settings.for_camera(record["camera"])
     shown = dataclasses.replace(settings, start_s=start_s or None, end_s=end_s, duration_s=None)
     frames = recording_frames(record, None, shown)
     return _write_clip(Path(out), frames, overlay, blur, spared, time_zone, on_frame)

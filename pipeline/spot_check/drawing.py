@@ -16,7 +16,6 @@ from pipeline.audit_folder import AuditFolder
 from pipeline.errors import DecodeError, InputError, StoreError
 from pipeline.evidence.pictures import face_crop, jpeg
 from pipeline.evidence.redecode import image_frames, recording_frames
-from pipeline.finishing import settings_of_run
 from pipeline.incidents.chains import Record
 
 SHEET_FILE = "sample.csv"
@@ -151,7 +150,7 @@ def _crops(
 def _frames(audit: AuditFolder, record: Record, indices: list[int]) -> Any:
     if record["kind"] == "images":
         return image_frames(record, audit.frames(record), indices)
-    return recording_frames(record, indices, settings_of_run(audit.run).for_camera(record["camera"]))
+    return recording_frames(record, indices, audit.settings.for_camera(record["camera"]))
 
 
 def _write_crop(out: Path, record: Record, face: dict[str, Any], image: Any) -> dict[str, Any]:
