@@ -1,9 +1,9 @@
-"""How much of the footage was looked at: hours given, frames judged and failed, gaps between recordings."""
+"""How much of the footage was looked at: hours and frames given, chosen, judged and failed, and gaps."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.incidents.chains import Record, end_of
 from pipeline.ledger import COMPLETE, DUPLICATE, FAILED, PARTIAL
+from pipeline.settings import Settings
 
 # Shorter ones are how recorders begin a new file.
 _LEAST_GAP_S = 5.0
@@ -37,6 +38,9 @@ class Coverage:
         n_by_status: sources by status.
         n_images: images in image folders.
         given_s: length of all recordings whose length is known, without duplicates.
+        sampled_s: of it, what lies between the start and the end that were asked for.
+        judged_s, failed_s: of that, the part that the frames judged and the frames failed stand for: each frame to
+            be judged stands for an equal part of its recording.
         n_unknown_length: recordings whose length is unknown, most of them because they cannot be read.
         indexed, sampled, judged, failed: frames.
         gaps: all gaps between recordings of one camera, the longest first.
@@ -47,6 +51,9 @@ class Coverage:
     n_by_status: dict[str, int]
     n_images: int
     given_s: float
+    sampled_s: float
+    judged_s: float
+    failed_s: float
     n_unknown_length: int
     indexed: int
     sampled: int
@@ -61,33 +68,28 @@ class Coverage:
         return sum(self.n_by_status.values())
 
     @property
-    def sampled_share(self) -> float | None:
-        """Of the frames that are there, the share that was to be judged."""
-        return self.sampled / self.indexed if self.indexed else None
-
-    @property
-    def failed_share(self) -> float | None:
-        """Of the frames that were to be judged, the share that could not be."""
-        return self.failed / self.sampled if self.sampled else None
-
-    @property
     def gap_s(self) -> float:
         return sum(gap.duration_s for gap in self.gaps)
 
 
-def coverage(records: list[Record]) -> Coverage:
+def coverage(records: list[Record], settings_of: Callable[[str], Settings]) -> Coverage:
     """The coverage that sources.parquet tells of.
 
     Args:
         records: its rows, by camera and start.
+        settings_of: the settings of the audit by camera, for the stretch of each recording that was asked for.
     """
     own = [record for record in records if record["status"] != DUPLICATE]
     videos = [record for record in own if record["kind"] == "video"]
+    spans_s = [_asked_for_s(record, settings_of(record["camera"])) for record in videos]
     statuses = Counter(record["status"] for record in records)
     return Coverage(
         n_by_status={status: statuses[status] for status in (COMPLETE, PARTIAL, FAILED, DUPLICATE)},
         n_images=_total((r for r in own if r["kind"] == "images"), "frames_indexed"),
         given_s=sum(record["duration_s"] or 0.0 for record in videos),
+        sampled_s=sum(spans_s),
+        judged_s=sum(_part(span_s, r, "frames_decoded") for span_s, r in zip(spans_s, videos, strict=True)),
+        failed_s=sum(_part(span_s, r, "frames_failed") for span_s, r in zip(spans_s, videos, strict=True)),
         n_unknown_length=sum(record["duration_s"] is None for record in videos),
         indexed=_total(own, "frames_indexed"),
         sampled=_total(own, "frames_sampled"),
@@ -108,6 +110,20 @@ def _gaps(videos: list[Record]) -> Iterable[Gap]:
                 yield Gap(camera, covered_to, start)
             end = end_of(record) or start
             covered_to = max(covered_to, end) if covered_to is not None else end
+
+
+def _asked_for_s(record: Record, settings: Settings) -> float:
+    """How much of a recording was to be looked at; nothing where no frame was."""
+    if not record["frames_sampled"] or record["duration_s"] is None:
+        return 0.0
+    start_s, end_s = settings.time_range_s
+    duration_s: float = record["duration_s"]
+    return max(0.0, min(duration_s, duration_s if end_s is None else end_s) - start_s)
+
+
+def _part(span_s: float, record: Record, column: str) -> float:
+    """The part of a span that so many of the frames to be judged stand for."""
+    return span_s * (record[column] or 0) / record["frames_sampled"] if span_s else 0.0
 
 
 def _total(records: Iterable[dict[str, Any]], column: str) -> int:

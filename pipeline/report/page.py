@@ -17,7 +17,7 @@ from pipeline.cameras import CameraRules, rules_of_run
 from pipeline.errors import StoreError
 from pipeline.incidents.chains import Record, end_of
 from pipeline.report.charts import MAX_HEAT_CAMERAS, MAX_TIMELINES, day_bars, heat_rows, timelines
-from pipeline.report.coverage import Coverage, coverage
+from pipeline.report.coverage import coverage
 from pipeline.report.figures import sum_up
 from pipeline.report.language import Language
 from pipeline.report.listing import listing
@@ -75,7 +75,7 @@ def _visible(value: Any) -> Any:
 
 def _render(audit: AuditFolder, language: Language) -> str:
     records, incidents, rules_of = audit.sources(), audit.incidents(), rules_of_run(audit.run)
-    figures, covered = sum_up(audit.hours(), rules_of), coverage(records)
+    figures, covered = sum_up(audit.hours(), rules_of), coverage(records, audit.settings.for_camera)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report"),
         autoescape=True,
@@ -106,7 +106,7 @@ def _render(audit: AuditFolder, language: Language) -> str:
         gaps=covered.gaps[:_MAX_GAPS],
         incomplete=covered.incomplete[:_MAX_SOURCES],
         sources=records[:_MAX_SOURCES],
-        sampling=_sampling(audit.run, covered),
+        sampling=_sampling(audit.run),
         rules=named_rules,
         listing=listing(incidents, audit.folder, rules_of),
         script_texts={key: language.texts[key] for key in language.texts if key.startswith("js_")},
@@ -126,12 +126,11 @@ def _period(records: list[Record], rules_of: Callable[[str], CameraRules], langu
     )
 
 
-def _sampling(run: dict[str, Any], covered: Coverage) -> dict[str, Any]:
+def _sampling(run: dict[str, Any]) -> dict[str, Any]:
     """How frames were chosen, in the words of the settings."""
     settings = run.get("settings", {})
     return {
         "fps": settings.get("fps"),
         "every": settings.get("every", 1),
         "keyframes": settings.get("keyframes", False),
-        "share": covered.sampled_share,
     }

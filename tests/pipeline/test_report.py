@@ -23,6 +23,7 @@ from pipeline.report.figures import Counts, sum_up, wilson_interval
 from pipeline.report.language import Language
 from pipeline.report.listing import listing
 from pipeline.report_settings import LANGUAGES
+from pipeline.settings import Settings
 from tests.audits import BARE, INCORRECT, MadeSource, Seen, walk, write_audit
 
 MORNING = datetime(2024, 1, 31, 8, 30, tzinfo=timezone.utc)
@@ -91,12 +92,23 @@ def test_sums_by_camera_hour_and_day(audit: Path) -> None:
 def test_coverage_tells_gaps_and_failures(audit: Path) -> None:
     records = pq.read_table(audit / "sources.parquet").to_pylist()
     records[1] |= {"status": "partial", "frames_failed": 20, "frames_decoded": 100, "error": "damaged data"}
-    covered = coverage(sorted(records, key=lambda r: (r["camera"], r["source"])))
-    assert covered.given_s == 130
+    covered = coverage(sorted(records, key=lambda r: (r["camera"], r["source"])), lambda camera: Settings())
+    assert covered.given_s == covered.sampled_s == 130
+    assert (covered.judged_s, covered.failed_s) == (pytest.approx(120), pytest.approx(10))
     assert (covered.sampled, covered.judged, covered.failed) == (260, 240, 20)
     (gap,) = covered.gaps
     assert (gap.camera, gap.duration_s) == ("cam_a", 30 * 60)
     assert [record["error"] for record in covered.incomplete] == ["damaged data"]
+
+
+def test_footage_outside_of_what_was_asked_for_is_not_called_judged(audit: Path) -> None:
+    records = pq.read_table(audit / "sources.parquet").to_pylist()
+    for record in records[:2]:
+        record |= {"frames_sampled": 20, "frames_decoded": 15, "frames_failed": 5}
+    records[2] |= {"frames_sampled": 0, "frames_decoded": 0, "frames_failed": 0}  # it ends before the start asked for
+    covered = coverage(records, lambda camera: Settings(start_s=40, duration_s=30))
+    assert (covered.given_s, covered.sampled_s) == (130, 2 * 20)
+    assert (covered.judged_s, covered.failed_s) == (pytest.approx(30), pytest.approx(10))
 
 
 def test_the_page_says_what_the_tables_say(audit: Path) -> None:
@@ -106,7 +118,10 @@ def test_the_page_says_what_the_tables_say(audit: Path) -> None:
     assert "Of 6 persons who could be judged, 3 (50.0 %) wore a mask correctly" in text
     low, high = wilson_interval(3, 6) or (0, 0)
     assert f"between {100 * low:.1f} % and {100 * high:.1f} %" in text
-    assert "1; 30.0 min in all" in text
+    assert "Given 2.2 min 100.0 % 260" in text
+    assert "Judged 2.2 min 100.0 % 260" in text
+    assert "Failed 0.0 s 0.0 % 0" in text
+    assert "Gaps between files 30.0 min 1 \N{MULTIPLICATION SIGN} more than 5 s" in text
     assert "Persons with" not in text or "nan" not in text.lower()
 
 
