@@ -12,26 +12,35 @@ class FacemaskBatchError(Exception):
         cause: what is wrong, in one sentence.
         path: the file or folder concerned, if there is one.
         remedy: what the reader can do about it, if anything.
+        is_transient: whether the same may succeed when it is tried again, as with a network that failed.
     """
 
-    def __init__(self, cause: str, *, path: str | Path | None = None, remedy: str | None = None) -> None:
+    def __init__(
+        self,
+        cause: str,
+        *,
+        path: str | Path | None = None,
+        remedy: str | None = None,
+        is_transient: bool = False,
+    ) -> None:
         super().__init__(cause, path, remedy)
         self.cause = cause
         self.path = path
         self.remedy = remedy
+        self.is_transient = is_transient
 
     def __str__(self) -> str:
         return f"{self.path}: {self.cause}" if self.path is not None else self.cause
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling, and these errors cross processes.
-        return (_rebuild, (type(self), self.cause, self.path, self.remedy))
+        return (_rebuild, (type(self), self.cause, self.path, self.remedy, self.is_transient))
 
 
 def _rebuild(
-    kind: type[FacemaskBatchError], cause: str, path: str | Path | None, remedy: str | None
+    kind: type[FacemaskBatchError], cause: str, path: str | Path | None, remedy: str | None, is_transient: bool
 ) -> FacemaskBatchError:
-    return kind(cause, path=path, remedy=remedy)
+    return kind(cause, path=path, remedy=remedy, is_transient=is_transient)
 
 
 class InputError(FacemaskBatchError, OSError):
