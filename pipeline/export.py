@@ -16,6 +16,7 @@ from pipeline.audit_folder import AuditFolder
 from pipeline.errors import ConfigError, StoreError
 from pipeline.report.figures import Counts, wilson_interval
 from pipeline.schema import SOURCES
+from pipeline.spreadsheet_text import marked, marked_table
 from pipeline.store import atomic_file
 
 FORMATS = ("csv", "xlsx", "json")
@@ -27,7 +28,8 @@ _MAX_SHEET_ROWS = 1_048_575
 def export_audit(folder: str | Path, to: str, out: str | Path | None = None) -> list[Path]:
     """Write an audit's incidents, its hourly summary and its sources.
 
-    CSV is three files, Excel one workbook with three sheets, JSON one file with three lists. Times are UTC.
+    CSV is three files, Excel one workbook with three sheets, JSON one file with three lists. Times are UTC. Texts
+    that could be taken for formulas have an apostrophe before them in CSV files, and are marked as texts in Excel.
 
     Args:
         folder: the audit folder, with its incidents found.
@@ -87,7 +89,7 @@ def _with_rates(hours: pa.Table) -> pa.Table:
 
 
 def _csv_writer(table: pa.Table) -> Callable[[IO[bytes]], None]:
-    return lambda file: pyarrow.csv.write_csv(table, file)
+    return lambda file: pyarrow.csv.write_csv(marked_table(table), file)
 
 
 def _write_workbook(tables: dict[str, pa.Table], file: IO[bytes]) -> None:
@@ -109,6 +111,7 @@ def _write_workbook(tables: dict[str, pa.Table], file: IO[bytes]) -> None:
                         # As text, whatever it looks like: a file name may begin like a formula.
                         cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("?", value))
                         cell.data_type = "s"
+                        cell.quotePrefix = marked(value) != value  # it stays text when somebody edits the cell
                         cells.append(cell)
                     else:
                         cells.append(_without_zone(value))

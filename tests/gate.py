@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -41,8 +42,14 @@ def detail(image: Image8, centre: tuple[int, int], side: int = SIDE - 12) -> flo
     return float(np.abs(np.diff(part, axis=1)).mean())
 
 
-def write_gate_audit(parent: Path) -> Path:
-    """The audit, in `parent`/audit, of the recording `parent`/gate.mp4, with its incidents found."""
+def write_gate_audit(parent: Path, name: str = "gate.mp4", **source: Any) -> Path:
+    """The audit, in `parent`/audit, of the recording `parent`/gate.mp4, with its incidents found.
+
+    Args:
+        parent: folder for both.
+        name: what the audit calls the recording.
+        source: further fields of its MadeSource.
+    """
     recording = parent / "gate.mp4"
     with av.open(str(recording), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "8", "g": "8", "bf": "2"})
@@ -56,9 +63,7 @@ def write_gate_audit(parent: Path) -> Path:
         probabilities = (0.01, 0.98, 0.01) if number == 13 else BARE
         faces += [Seen(number / FPS, *OWN, SIDE, probabilities), Seen(number / FPS, *OTHER, SIDE)]
     sha256 = hashlib.sha256(recording.read_bytes()).hexdigest()
-    source = MadeSource(
-        "gate.mp4", faces, N_FRAMES / FPS, fps=FPS, size_wh=(WIDTH, HEIGHT), path=str(recording), sha256=sha256
-    )
-    folder = write_audit(parent / "audit", [source])
+    about = {"fps": FPS, "size_wh": (WIDTH, HEIGHT), "path": str(recording), "sha256": sha256, **source}
+    folder = write_audit(parent / "audit", [MadeSource(name, faces, N_FRAMES / FPS, **about)])
     find_incidents(folder)
     return folder

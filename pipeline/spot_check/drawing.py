@@ -17,6 +17,7 @@ from pipeline.errors import DecodeError, InputError, StoreError
 from pipeline.evidence.pictures import face_crop, jpeg
 from pipeline.evidence.redecode import image_frames, recording_frames
 from pipeline.incidents.chains import Record
+from pipeline.spreadsheet_text import marked
 
 SHEET_FILE = "sample.csv"
 CROPS_FOLDER = "crops"
@@ -81,7 +82,8 @@ def draw_sample(folder: str | Path, out: str | Path, n_faces: int, seed: int = 1
         with (out / SHEET_FILE).open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(rows)
+            for row in rows:
+                writer.writerow({name: marked(v) if isinstance(v, str) else v for name, v in row.items()})
     except OSError as error:
         raise StoreError(f"the sample cannot be written ({error.strerror})", path=out) from error
     return SheetSummary(out / SHEET_FILE, len(rows), failures)

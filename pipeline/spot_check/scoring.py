@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def _read(path: Path) -> list[dict[str, str]]:
         raise InputError(f"the sheet cannot be read ({error})", path=path) from error
     # Spreadsheet programs of some countries write semicolons.
     delimiter = ";" if sample.split("\n", 1)[0].count(";") > sample.split("\n", 1)[0].count(",") else ","
-    rows = list(csv.DictReader(sample.splitlines(), delimiter=delimiter))
+    rows = list(csv.DictReader(io.StringIO(sample, newline=""), delimiter=delimiter))  # names may hold line breaks
     if not rows or not set(COLUMNS) <= set(rows[0]):
         raise InputError("this is no sheet of `facemask-batch sample`", path=path, remedy="Keep all of its columns.")
     for number, row in enumerate(rows, start=2):

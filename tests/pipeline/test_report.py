@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from datetime import datetime, timedelta, timezone
@@ -214,6 +215,41 @@ def test_excel_is_read_by_openpyxl(audit: Path) -> None:
     cells = [cell for row in workbook["sources"].iter_rows() for cell in row]
     assert all(cell.data_type != "f" for cell in cells)
     assert HOSTILE in {cell.value for cell in cells}
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "'=1", "\uff1d1+1"]
+
+
+@pytest.fixture
+def formulas(tmp_path: Path) -> Path:
+    """An audit of recordings and cameras with names that spreadsheets would compute."""
+    sources = [MadeSource(name, walk(0, 5, probabilities=BARE), 10, camera=name) for name in [*FORMULAS, "a=1.mp4"]]
+    folder = write_audit(tmp_path / "audit", sources)
+    find_incidents(folder)
+    return folder
+
+
+def test_no_text_of_a_csv_file_is_a_formula_and_names_can_be_had_back(formulas: Path) -> None:
+    for path in export_audit(formulas, "csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            values = [value for row in csv.reader(file) for value in row]
+        texts = [value for value in values if not re.fullmatch(r"-?[\d.]+(e-?\d+)?", value)]
+        assert texts
+        assert not [text for text in texts if text[:1] in set("=+-@\t\r\uff1d")]
+        table = pd.read_csv(path)
+        assert set(table["camera"].str.removeprefix("'")) == {*FORMULAS, "a=1.mp4"}
+        assert "a=1.mp4" in set(table["camera"])
+
+
+def test_no_cell_of_a_workbook_is_a_formula_not_even_when_it_is_edited(formulas: Path) -> None:
+    (path,) = export_audit(formulas, "xlsx")
+    for sheet in openpyxl.load_workbook(path):
+        cells = [cell for row in sheet.iter_rows() for cell in row]
+        assert "f" not in {cell.data_type for cell in cells}
+        marked = {cell.value for cell in cells if cell.quotePrefix}
+        # Excel keeps no carriage return.
+        assert {text.replace("\r", "\n") for text in marked} == {text.replace("\r", "\n") for text in FORMULAS}
+        assert {cell.data_type for cell in cells if cell.quotePrefix} == {"s"}
 
 
 def test_json_holds_the_same_rows(audit: Path) -> None:

@@ -50,6 +50,20 @@ def test_drawn_faces_are_those_of_the_recording(tmp_path: Path) -> None:
     assert again.sheet.read_bytes() == drawn.sheet.read_bytes()
 
 
+def test_names_that_look_like_formulas_are_marked_as_text_and_the_sheet_is_scored(tmp_path: Path) -> None:
+    name = '=HYPERLINK("http://x","a\nb").mp4'
+    drawn = draw_sample(write_gate_audit(tmp_path, name, camera="@hall"), tmp_path / "sample", 10)
+    with drawn.sheet.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["source"], row["camera"]) for row in rows} == {("'" + name, "'@hall")}
+    with drawn.sheet.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows({**row, "answer": row["label"]} for row in rows)
+    score = score_sheet(drawn.sheet)
+    assert (score.n_answered, score.agreement, score.corrected_rate) == (10, 1.0, 0.5)
+
+
 @given(st.dictionaries(st.integers(), st.integers(1, 500), min_size=1, max_size=20), st.integers(1, 600))
 def test_quotas_add_up_and_leave_no_stratum_out(sizes: dict[int, int], n_faces: int) -> None:
     quotas = share_out(sizes, n_faces)
