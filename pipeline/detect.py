@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pipeline.errors import ModelError
 from pipeline.frames import Picture, RgbImage
 from pipeline.inference import DETECTOR_TASK, ModelCard, TfliteModel, load_card, resolve_model
+from pipeline.model_files import read_model_file
 
 # What lies outside the frame in the network's input; the same in training.
 PADDING_GREY = 114
@@ -208,13 +209,14 @@ class YunetFaceDetector:
         self._detect_size = detect_size or self.DEFAULT_SIZE_PX
         self._min_face_px = min_face_px
         try:
-            self._content = path.read_bytes()
+            self._content = read_model_file(path)
         except OSError as error:
             raise ModelError(f"the detector cannot be read ({error.strerror})", path=path) from error
         try:
             self._network = cv2.FaceDetectorYN.create(
-                str(path),
-                "",
+                "onnx",
+                np.frombuffer(self._content, dtype=np.uint8),
+                np.zeros(0, dtype=np.uint8),
                 (self._detect_size, self._detect_size),
                 self.DEFAULT_MIN_SCORE if min_score is None else min_score,
                 self.NMS_IOU,

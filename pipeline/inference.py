@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ModelError
+from pipeline.model_files import model_file_exists, read_model_file
 
 CARD_VERSION = 1
 CLASSIFIER_TASK = "mask_classifier"
@@ -64,7 +65,7 @@ def resolve_model(name_or_path: str, task: str) -> Path:
     if bundled.is_file():
         return bundled
     path = Path(name_or_path)
-    if path.is_file():
+    if model_file_exists(path):
         return path
     names = sorted(card.stem for card in BUNDLED_MODELS.glob("*.json") if _task_of(card) == task)
     raise ModelError(
@@ -87,7 +88,7 @@ def load_card(model_path: Path, task: str) -> ModelCard:
     """
     path = card_path(model_path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_model_file(path).decode("utf-8"))
     except FileNotFoundError:
         raise ModelError(
             "the model has no card",
@@ -116,7 +117,7 @@ def load_card(model_path: Path, task: str) -> ModelCard:
 
 def _read_model(model_path: Path) -> bytes:
     try:
-        return model_path.read_bytes()
+        return read_model_file(model_path)
     except OSError as error:
         raise ModelError(f"the model cannot be read ({error.strerror})", path=model_path) from error
 
