@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,16 @@ import pyarrow.parquet as pq
 from pipeline import schema
 from pipeline.errors import StoreError
 from pipeline.ledger import DUPLICATE
+from pipeline.run_file import read_run_file, write_run_file
 from pipeline.settings import Settings
 from pipeline.store import (
     HOURS_FILE,
     INCIDENTS_FILE,
-    RUN_FILE,
     SOURCES_FILE,
     TRACKS_FILE,
-    atomic_file,
-    file_sha256,
     table_paths,
 )
+from pipeline.writing import atomic_file, file_sha256
 
 
 class AuditFolder:
@@ -39,13 +37,11 @@ class AuditFolder:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         try:
-            run = json.loads((self.folder / RUN_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                "this is no audit folder: it holds no run.json that can be read",
-                path=self.folder,
-                remedy="Give the folder that `facemask-batch run ... --out FOLDER` made.",
-            ) from error
+            run = read_run_file(self.folder)
+        except StoreError as error:
+            raise self._no_audit() from error
+        if run is None:
+            raise self._no_audit()
         self.run: dict[str, Any] = run
 
     @property
@@ -99,11 +95,14 @@ class AuditFolder:
     def write_run(self, **changes: Any) -> None:
         """Change entries of run.json."""
         self.run = {**self.run, **changes}
-        try:
-            with atomic_file(self.folder / RUN_FILE) as file:
-                file.write((json.dumps(self.run, indent=2, ensure_ascii=False, default=str) + "\n").encode())
-        except OSError as error:
-            raise StoreError(f"run.json cannot be written ({error.strerror})", path=self.folder) from error
+        write_run_file(self.folder, self.run)
+
+    def _no_audit(self) -> StoreError:
+        return StoreError(
+            "this is no audit folder: it holds no run.json that can be read",
+            path=self.folder,
+            remedy="Give the folder that `facemask-batch run ... --out FOLDER` made.",
+        )
 
     def _read(self, name: str, columns: list[str] | None = None) -> pa.Table:
         path = self.folder / name

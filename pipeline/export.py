@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError, StoreError
 from pipeline.report.figures import Counts, wilson_interval
 from pipeline.schema import SOURCES
 from pipeline.spreadsheet_text import marked, marked_table
-from pipeline.store import atomic_file
+from pipeline.writing import atomic_file
 
 FORMATS = ("csv", "xlsx", "json")
 EXPORT_FOLDER = "export"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import schema
-from pipeline.probe import SourceIndex
+from pipeline.indices import COLUMNS, IndexedSource
+from pipeline.segment_files import Totals
 from pipeline.sources import Source
-from pipeline.store import Totals
 
 if TYPE_CHECKING:
     from pipeline.finishing import Findings
@@ -29,16 +29,25 @@ def failed_source(source: Source, reason: str) -> dict[str, Any]:
     return {**_identity(source), "source_id": _id_without_content(source), "status": FAILED, "error": reason}
 
 
-def duplicate_source(index: SourceIndex, original: SourceIndex) -> dict[str, Any]:
-    """The record of a source whose content is audited under another name."""
-    return {**_indexed(index), "status": DUPLICATE, "duplicate_of": original.source.name}
+def duplicate_source(found: IndexedSource, original: str) -> dict[str, Any]:
+    """The record of a source whose content is audited under another name, that of the original."""
+    return {**_indexed(found), "status": DUPLICATE, "duplicate_of": original}
 
 
-def judged_source(index: SourceIndex, totals: Totals, n_lost: int, losses: Mapping[str, int]) -> dict[str, Any]:
+def recorded_source(source: Source, record: Mapping[str, Any]) -> IndexedSource:
+    """What is known of a source from its record: nothing more is to be judged of it."""
+    columns = {name: record[name] for name in COLUMNS}
+    known = {name: record[name] for name in ("source_id", "sha256", "error", "file_state")}
+    return IndexedSource(source=source, **known, columns=columns, n_wanted=0, span_s=0.0)
+
+
+def judged_source(
+    found: IndexedSource, totals: Totals, n_lost: int, losses: Mapping[str, int]
+) -> dict[str, Any]:
     """The record of a source that was judged.
 
     Args:
-        index: of the source.
+        found: what its index says.
         totals: over its committed segments.
         n_lost: frames that were to be judged in segments that failed as a whole.
         losses: why, with the number of frames.
@@ -51,14 +60,14 @@ def judged_source(index: SourceIndex, totals: Totals, n_lost: int, losses: Mappi
     ]
     if len(reasons) > _MAX_REASONS:
         reasons[_MAX_REASONS:] = [f"and {len(reasons) - _MAX_REASONS} more reasons"]
-    if index.error is not None:
-        reasons.append(index.error)
+    if found.error is not None:
+        reasons.append(found.error)
     if n_sampled and totals.n_decoded == 0:
         status = FAILED
     else:
-        status = PARTIAL if n_failed or index.error is not None else COMPLETE
+        status = PARTIAL if n_failed or found.error is not None else COMPLETE
     return {
-        **_indexed(index),
+        **_indexed(found),
         "frames_sampled": n_sampled,
         "frames_decoded": totals.n_decoded,
         "frames_failed": n_failed,
@@ -114,24 +123,8 @@ def total(records: Iterable[Mapping[str, Any]], column: str) -> int:
     return sum(record.get(column) or 0 for record in records)
 
 
-def _indexed(index: SourceIndex) -> dict[str, Any]:
-    width, height = index.size_wh or (None, None)
-    return {
-        **_identity(index.source),
-        "source_id": index.source_id,
-        "size_bytes": index.size_bytes,
-        "sha256": index.sha256,
-        "container": index.container,
-        "codec": index.codec,
-        "width": width,
-        "height": height,
-        "duration_s": index.duration_s,
-        "time_source": index.time_source,
-        "start_timestamp": index.start,
-        "timestamp_source": index.start_source,
-        "frames_declared": index.frames_declared,
-        "frames_indexed": index.n_frames,
-    }
+def _indexed(found: IndexedSource) -> dict[str, Any]:
+    return {**_identity(found.source), **found.columns}
 
 
 def _identity(source: Source) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pipeline.audit_folder import AuditFolder
 from pipeline.errors import FacemaskBatchError, InputError
 from pipeline.probe import content_sha256
 from pipeline.sources import IMAGE_SUFFIXES, Source, find_sources
-from pipeline.store import INCIDENTS_FILE, file_sha256
+from pipeline.store import INCIDENTS_FILE
+from pipeline.writing import file_sha256
 
 MISSING = "missing"
 CHANGED = "changed"

@@ -21,7 +21,8 @@ from pipeline.report.coverage import coverage
 from pipeline.report.figures import sum_up
 from pipeline.report.language import Language
 from pipeline.report.listing import listing
-from pipeline.store import REPORT_FILE, atomic_file
+from pipeline.store import REPORT_FILE
+from pipeline.writing import atomic_file
 
 # Rows of the tables in the page; what is beyond them is in the audit's own tables.
 _MAX_CAMERAS = 1_000

@@ -1,0 +1,110 @@
+"""The rows of one segment as a file, and the files of a source's segments as its two tables."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import schema
+from pipeline.analyze import SegmentResult
+from pipeline.writing import atomic_file, storage_errors
+
+_COUNTS_KEY = b"facemask_batch_counts"
+_ROWS_PER_GROUP = 65_536
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the segments of one source."""
+
+    n_sampled: int
+    n_decoded: int
+    n_faces: int
+    n_by_label: Mapping[str, int]
+    failures: Mapping[str, int]
+
+
+def write_segment(path: Path, result: SegmentResult) -> None:
+    """Write the rows of a segment, with its counts in the file's metadata.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    counts = {"n_sampled": result.n_sampled, "failures": result.failures}
+    rows = result.rows.replace_schema_metadata({_COUNTS_KEY: json.dumps(counts).encode()})
+    with storage_errors(path), atomic_file(path) as file:
+        pq.write_table(rows, file, compression="zstd")
+
+
+def join_segments(paths: list[Path], frames_path: Path, faces_path: Path) -> Totals:
+    """Write the frames and the faces of a source, from its segments in order.
+
+    Raises:
+        StoreError: they cannot be written.
+    """
+    n_sampled, n_decoded, n_faces = 0, 0, 0
+    n_by_label: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    with storage_errors(frames_path):
+        for path in (frames_path, faces_path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            atomic_file(faces_path) as faces_file,
+            atomic_file(frames_path) as frames_file,
+            pq.ParquetWriter(faces_file, schema.FACES, compression="zstd") as faces_writer,
+            pq.ParquetWriter(frames_file, schema.FRAMES, compression="zstd") as frames_writer,
+        ):
+            for group in _grouped(paths):
+                tables = [pq.read_table(path) for path in group]
+                for table in tables:
+                    counts = json.loads(table.schema.metadata[_COUNTS_KEY])
+                    n_sampled += counts["n_sampled"]
+                    failures.update(counts["failures"])
+                frames, faces = _split_rows(pa.concat_tables(t.replace_schema_metadata() for t in tables))
+                frames_writer.write_table(frames)
+                faces_writer.write_table(faces)
+                n_decoded += len(frames)
+                n_faces += len(faces)
+                for count in faces["label"].value_counts().to_pylist():
+                    n_by_label[count["values"]] += count["counts"]
+    return Totals(n_sampled, n_decoded, n_faces, n_by_label, failures)
+
+
+def is_whole_segment(path: Path) -> bool:
+    """Whether a committed segment can be read, which a failing disk can change."""
+    try:
+        pq.read_table(path)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return True
+
+
+def _split_rows(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Segment rows as the rows of the frames table and those of the faces table."""
+    frames = rows.select(schema.FRAMES.names).cast(schema.FRAMES)
+    faces_of_frames = rows["faces"].combine_chunks()
+    parents = rows.take(pc.list_parent_indices(faces_of_frames))
+    moment = [parents[name] for name in schema.FACES.names if name in parents.column_names]
+    fields = pc.list_flatten(faces_of_frames).flatten()
+    return frames, pa.Table.from_arrays([*moment, *fields], schema=schema.FACES)
+
+
+def _grouped(paths: list[Path]) -> Iterator[list[Path]]:
+    """The segments in runs that make a good row group each; there is always at least one run or none."""
+    group: list[Path] = []
+    n_rows = 0
+    for path in paths:
+        group.append(path)
+        n_rows += pq.read_metadata(path).num_rows
+        if n_rows >= _ROWS_PER_GROUP:
+            yield group
+            group, n_rows = [], 0
+    if group:
+        yield group
