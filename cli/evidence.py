@@ -18,15 +18,15 @@ def evidence(audit: Path, **values: Any) -> None:
 
     Pictures that are there already are kept. `facemask-batch run` does this at its end.
     """
+    from cli.progress import PicturesDisplay
     from cli.text import printable
     from pipeline.evidence import keep_evidence
-    from pipeline.finishing import settings_of_audit
     from pipeline.lock import locked_audit
     from pipeline.report import write_report
 
     settings = report_settings_from(values)
-    with locked_audit(audit):
-        kept = keep_evidence(audit, settings, settings_of_audit(audit).for_camera)
+    with locked_audit(audit), PicturesDisplay() as display:
+        kept = keep_evidence(audit, settings, display.pictured)
         report = write_report(audit, settings.lang)
     click.echo(f"{kept.n_pictured} incidents with pictures, {kept.n_left_out} beyond --max-evidence.")
     for reason, count in kept.failures.items():

@@ -27,6 +27,7 @@ class ProgressDisplay(Observer):
         self._began = self._last_line = time.monotonic()
         self._media_s = 0.0
         self._n_todo = self._n_judged = 0
+        self._pictures = PicturesDisplay()
 
     def found(self, inventory: Inventory) -> None:
         n_videos = sum(source.kind == "video" for source in inventory.sources)
@@ -63,10 +64,18 @@ class ProgressDisplay(Observer):
         what = f"same content as {record['duplicate_of']}" if record.get("duplicate_of") else record["error"]
         say(f"{record['status']}: {printable(record['source'])}: {printable(str(what))}")
 
+    def finishing(self, step: str, n_done: int, n_all: int) -> None:
+        if step == "pictures":
+            self._pictures.pictured(n_done, n_all)
+            return
+        self.close()
+        say("Finding persons and incidents." if step == "incidents" else "Writing the report.")
+
     def close(self) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.close()
+        self._pictures.close()
 
     def _speed(self) -> str:
         elapsed_s = max(time.monotonic() - self._began, 1e-6)
@@ -78,6 +87,35 @@ class ProgressDisplay(Observer):
             return "unknown time"
         elapsed_s = time.monotonic() - self._began
         return tqdm.format_interval(elapsed_s / self._n_judged * (self._n_todo - self._n_judged))
+
+
+class PicturesDisplay:
+    """Shows how many of the incidents have been gone through for pictures."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> PicturesDisplay:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self.close()
+
+    def pictured(self, n_done: int, n_all: int) -> None:
+        """So many are done."""
+        if sys.stderr.isatty():
+            self._bar = self._bar if self._bar is not None else tqdm(total=n_all, unit="picture", dynamic_ncols=True)
+            self._bar.update(n_done - self._bar.n)
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            say(f"pictures of {n_done} of {n_all} incidents")
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 def say(line: str) -> None:

@@ -53,10 +53,12 @@ def audit(
     """
     import dataclasses
 
-    from pipeline.auditing import run_audit
+    from pipeline.auditing import Observer, run_audit
     from pipeline.finishing import finish
     from pipeline.lock import locked
 
+    observer = observer or Observer()
     with locked(Path(out)):
         summary = run_audit(inputs, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=observer)
-        return dataclasses.replace(summary, findings=finish(out, incidents, report, rules))
+        findings = finish(out, incidents, report, rules, observer.finishing)
+        return dataclasses.replace(summary, findings=findings)

@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -28,7 +27,9 @@ import ray.exceptions
 from pipeline.analyze import Analyzer, SegmentResult
 from pipeline.cores import available_cores
 from pipeline.errors import EngineError, FacemaskBatchError
-from pipeline.probe import SourceIndex, probe
+from pipeline.indices import PackedIndex, pack
+from pipeline.memory_limit import limit_memory
+from pipeline.probe import probe
 from pipeline.segments import Segment
 from pipeline.settings import Settings
 from pipeline.sources import Source
@@ -45,7 +46,7 @@ _CONTINUE = "The same command goes on from what is done."
 # On one machine there is no other node to go on with: a busy one must not be declared dead for answering late.
 _PATIENCE = {"health_check_timeout_ms": 60_000, "health_check_failure_threshold": 20}
 
-Task = TypeVar("Task", Source, Segment)
+Task = TypeVar("Task", bound=Source | Segment)
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,13 @@ class Worker:
         self._analyzer = Analyzer(settings)
         self._n_tasks = self._n_probe_steps = 0
 
-    def perform(self, task: Source | Segment) -> SourceIndex | SegmentResult | FacemaskBatchError:
+    def perform(self, task: Source | Segment) -> PackedIndex | SegmentResult | FacemaskBatchError:
         """Probe a source or analyse a segment. What is wrong with the input is an answer, not a failure."""
         self._n_tasks += 1
         try:
             if isinstance(task, Source):
-                return probe(task, self._settings.for_camera(task.camera), on_step=self._count_probe_step)
+                settings = self._settings.for_camera(task.camera)
+                return pack(probe(task, settings, on_step=self._count_probe_step), settings)
             return self._analyzer.analyze(task)
         except FacemaskBatchError as error:
             return error
@@ -148,16 +150,18 @@ class WorkerPool:
     ) -> None:
         ray.shutdown()
 
-    def run(self, tasks: Iterator[Task], on_progress: Callable[[int], None] | None = None) -> Iterator[Outcome[Task]]:
+    def run(
+        self, tasks: Iterator[Task | None], on_progress: Callable[[int], None] | None = None
+    ) -> Iterator[Outcome[Task]]:
         """Outcomes in the order in which they come; `tasks` is drawn from only as workers become free.
 
         Args:
-            tasks: sources or segments.
+            tasks: sources and segments; None while there is none until another outcome has been taken.
             on_progress: called now and then with the number of frames judged in tasks that are not done yet.
         """
         running: dict[Any, _Running[Task]] = {}
         again: deque[tuple[Task, int]] = deque()
-        numbered = ((task, 1) for task in tasks)
+        numbered = ((task, 1) if task is not None else None for task in tasks)
         last_poll = time.monotonic()
         while True:
             while self._idle and (entry := again.popleft() if again else next(numbered, None)):
@@ -264,16 +268,6 @@ def _check_ray() -> None:
     for kind, _ in dead:
         if kind in _VITAL_PROCESSES:
             raise EngineError(f"Ray has broken down (its process {kind} has died)", remedy=_CONTINUE)
-
-
-def limit_memory(limit_mib: int) -> None:
-    """Let this process allocate that much more than it has now; beyond it allocations fail, and nothing else does.
-
-    Ray's own monitor ends workers only when the whole machine is short of memory.
-    """
-    pages = int(Path("/proc/self/statm").read_text().split()[5])
-    limit = pages * resource.getpagesize() + limit_mib * 1024 * 1024
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
 
 
 def _allow_open_files(n_workers: int) -> None:

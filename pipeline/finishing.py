@@ -29,7 +29,7 @@ def finish(
     incident_settings: IncidentSettings | None = None,
     report_settings: ReportSettings | None = None,
     rules: Mapping[str, CameraRules] | None = None,
-    on_incident: Callable[[], None] = lambda: None,
+    on_step: Callable[[str, int, int], None] = lambda step, n_done, n_all: None,
     *,
     only_there: bool = False,
     workers: int = 1,
@@ -41,7 +41,8 @@ def finish(
         incident_settings: how persons are followed and what makes an incident.
         report_settings: which pictures are kept, and the language.
         rules: zones and hours by camera; those that the audit has already otherwise.
-        on_incident: called after each incident whose pictures were made.
+        on_step: called with a step (`incidents`, `pictures`, `report`), and how much of it is done, of how much; at
+            its beginning nothing is. How much there is of the first and the last step is not told: 0.
         only_there: use pictures that are there, and decode nothing for others.
         workers: processes that find incidents; see find_incidents.
 
@@ -51,9 +52,12 @@ def finish(
     report_settings = report_settings or ReportSettings()
     if rules is not None:
         AuditFolder(folder).write_run(cameras={camera: own.as_dict() for camera, own in rules.items()})
+    on_step("incidents", 0, 0)
     incidents = find_incidents(folder, incident_settings, workers=workers)
-    settings = AuditFolder(folder).settings
-    evidence = keep_evidence(folder, report_settings, settings.for_camera, on_incident, only_there=only_there)
+    evidence = keep_evidence(
+        folder, report_settings, lambda *counts: on_step("pictures", *counts), only_there=only_there
+    )
+    on_step("report", 0, 0)
     return Findings(incidents, evidence, write_report(folder, report_settings.lang))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,15 @@ import pyarrow.compute as pc
 
 from pipeline import schema
 from pipeline.audit_folder import AuditFolder
+from pipeline.cores import available_cores
 from pipeline.evidence.of_source import SourcePictures, picture_name
+from pipeline.evidence.watched import Names, PictureMakers, SourceTask
 from pipeline.report_settings import ReportSettings
-from pipeline.settings import Settings
 from pipeline.store import EVIDENCE_FOLDER, INCIDENTS_FILE
 
-_THREADS = 2
-_COLUMNS = "incident camera best_source_id best_frame_index best_timestamp best_pts_s face_index x1 y1 x2 y2".split()
+_NEEDED = "incident best_frame_index face_index x1 y1 x2 y2".split()
+_COLUMNS = [*_NEEDED, "camera", "best_source_id", "best_timestamp", "best_pts_s"]
+_NOT_THERE = "the incident is another one now; `facemask-batch evidence` makes its pictures"
 _PICTURE_COLUMNS = ("thumbnail", "thumbnail_sha256", "frame_picture", "frame_picture_sha256")
 
 
@@ -44,20 +45,19 @@ class EvidenceSummary:
 def keep_evidence(
     folder: str | Path,
     settings: ReportSettings,
-    run_settings: Callable[[str], Settings] = lambda camera: Settings(),
-    on_incident: Callable[[], None] = lambda: None,
+    on_incident: Callable[[int, int], None] = lambda n_done, n_all: None,
     *,
     only_there: bool = False,
 ) -> EvidenceSummary:
     """Write the pictures of an audit's incidents, and their names and hashes into incidents.parquet and run.json.
 
-    Sources that are gone or have changed leave their incidents without pictures; the summary says so.
+    Sources that are gone or have changed, and frames that bring a decoder down, leave their incidents without
+    pictures; the summary says so.
 
     Args:
         folder: the audit folder, with its incidents found.
         settings: which pictures, and whether other faces are blurred.
-        run_settings: the settings of the audit by camera.
-        on_incident: called after each incident.
+        on_incident: called after each incident with the number of those done and of all that get pictures.
         only_there: use pictures that are there, and decode nothing for others.
 
     Raises:
@@ -66,28 +66,31 @@ def keep_evidence(
     audit = AuditFolder(folder)
     incidents = audit.incidents()
     chosen = _chosen(incidents, settings)
-    clear = "-clear" if settings.no_blur else ""
-    wanted = [
-        {**row, "name": picture_name(row) + clear} for row in incidents.take(chosen).select(_COLUMNS).to_pylist()
-    ]
-    by_source: dict[str, list[dict[str, Any]]] = {}
-    for row in wanted:
-        by_source.setdefault(row["best_source_id"], []).append(row)
-    records = {record["source_id"]: record for record in audit.judged_sources()}
-    made: dict[int, dict[str, str]] = {}
+    made: dict[int, Names] = {}
     failures: Counter[str] = Counter()
+    tasks: list[SourceTask] = []
+    n_done = 0
 
-    def picture(source_id: str) -> tuple[dict[int, dict[str, str]], str | None]:
-        record = records[source_id]
-        work = SourcePictures(audit, record, settings, run_settings(record["camera"]))
-        return work.found(by_source[source_id]) if only_there else work.make(by_source[source_id], on_incident)
+    def count(n_incidents: int = 1) -> None:
+        nonlocal n_done
+        n_done += n_incidents
+        on_incident(n_done, len(chosen))
 
-    with ThreadPoolExecutor(_THREADS) as threads:  # FFmpeg works without the interpreter's lock
-        for source_id, (pictures, failure) in zip(by_source, threads.map(picture, by_source), strict=True):
-            made.update(pictures)
-            n_missing = len(by_source[source_id]) - len(pictures)
-            if n_missing:
-                failures[failure or "the frame cannot be decoded any more"] += n_missing
+    for source_id, rows in _by_source(incidents.take(chosen), settings).items():
+        found = SourcePictures(audit, {"source_id": source_id}, settings, audit.settings).found(rows)
+        missing = [row for row in rows if row["incident"] not in found]
+        made.update(found)
+        count(len(found))
+        if missing and only_there:
+            failures[_NOT_THERE] += len(missing)
+        elif missing:
+            tasks.append(SourceTask(source_id, missing))
+    if tasks:
+        n_processes = min(audit.settings.workers or available_cores(), len(tasks))
+        makers = PictureMakers(audit.folder, settings, audit.settings, n_processes, count)
+        makers.run(tasks)
+        made.update(makers.made)
+        failures.update(makers.failures)
     audit.write_table(INCIDENTS_FILE, _with_pictures(incidents, made))
     _remove_others(audit.folder / EVIDENCE_FOLDER, made)
     hashes = {
@@ -106,6 +109,16 @@ def keep_evidence(
         }
     )
     return EvidenceSummary(len(made), _n_left_out(incidents, chosen, settings), dict(failures))
+
+
+def _by_source(incidents: pa.Table, settings: ReportSettings) -> dict[str, list[dict[str, Any]]]:
+    """What is needed of each incident for its pictures, by source, in the order of frames."""
+    clear = "-clear" if settings.no_blur else ""
+    by_source: dict[str, list[dict[str, Any]]] = {}
+    for row in incidents.select(_COLUMNS).to_pylist():
+        needed = {name: row[name] for name in _NEEDED} | {"name": picture_name(row) + clear}
+        by_source.setdefault(row["best_source_id"], []).append(needed)
+    return {key: sorted(rows, key=lambda row: row["best_frame_index"]) for key, rows in by_source.items()}
 
 
 def _chosen(incidents: pa.Table, settings: ReportSettings) -> npt.NDArray[np.int64]:

@@ -15,11 +15,12 @@ from pipeline.errors import DecodeError, InputError, StoreError
 from pipeline.evidence.blur import blur_faces
 from pipeline.evidence.bystanders import BystanderFinder
 from pipeline.evidence.pictures import face_crop, jpeg, with_box
-from pipeline.evidence.redecode import image_frames, recording_frames
+from pipeline.evidence.redecode import Steps, image_frames, recording_frames
 from pipeline.frames import Frame, Picture
 from pipeline.report_settings import ReportSettings
 from pipeline.settings import Settings
-from pipeline.store import EVIDENCE_FOLDER, atomic_file
+from pipeline.store import EVIDENCE_FOLDER
+from pipeline.writing import atomic_file
 
 _MAX_NAME = 40  # of a camera, so that file names stay far below what file systems take
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
@@ -36,39 +37,47 @@ class SourcePictures:
         self._settings = settings
         self._run_settings = run_settings
         self._bystanders: BystanderFinder | None = None
+        self._steps = Steps()
 
-    def found(self, incidents: list[dict[str, Any]]) -> tuple[dict[int, dict[str, str]], str | None]:
-        """Names and hashes of the pictures that are there already."""
-        there = {row["incident"]: found for row in incidents if (found := self._found(row)) is not None}
-        return there, "the incident is another one now; `facemask-batch evidence` makes its pictures"
+    @property
+    def n_steps(self) -> int:
+        """Steps of decoding so far; whoever watches for a hang compares it."""
+        return self._steps.count
 
-    def make(
-        self, incidents: list[dict[str, Any]], on_incident: Callable[[], None]
-    ) -> tuple[dict[int, dict[str, str]], str | None]:
-        """Names and hashes of pictures by incident, and why some are missing."""
-        made, _ = self.found(incidents)
-        missing: dict[int, list[dict[str, Any]]] = {}
+    def found(self, incidents: list[dict[str, Any]]) -> dict[int, dict[str, str]]:
+        """Names and hashes of the pictures that are there already, by incident."""
+        return {row["incident"]: found for row in incidents if (found := self._found(row)) is not None}
+
+    def make(self, incidents: list[dict[str, Any]], on_made: Callable[[int, dict[str, str]], None]) -> str | None:
+        """Make pictures, in the order of frames.
+
+        Args:
+            incidents: their number, best_frame_index, face_index, box and name of the pictures.
+            on_made: told the incident and the names and hashes of its pictures as soon as they are written.
+
+        Returns:
+            Why some are missing, None if nothing went wrong that could be named.
+
+        Raises:
+            StoreError: a picture cannot be written.
+        """
+        by_frame: dict[int, list[dict[str, Any]]] = {}
         for row in incidents:
-            if row["incident"] in made:
-                on_incident()
-            else:
-                missing.setdefault(row["best_frame_index"], []).append(row)
-        if not missing:
-            return made, None
+            by_frame.setdefault(row["best_frame_index"], []).append(row)
         boxes = self._boxes()
         try:
-            for frame in self._frames(missing):
-                for row in missing[frame.index]:
-                    made[row["incident"]] = self._write(row, frame.picture, boxes[boxes[:, 0] == frame.index])
-                    on_incident()
+            for frame in self._frames(by_frame):
+                for row in by_frame[frame.index]:
+                    on_made(row["incident"], self._write(row, frame.picture, boxes[boxes[:, 0] == frame.index]))
+                    self._steps.step()
         except (InputError, DecodeError) as error:
-            return made, error.cause
-        return made, None
+            return error.cause
+        return None
 
     def _frames(self, indices: Iterable[int]) -> Iterator[Frame]:
         if self._record["kind"] == "images":
-            return image_frames(self._record, self._audit.frames(self._record), indices)
-        return recording_frames(self._record, indices, self._run_settings)
+            return image_frames(self._record, self._audit.frames(self._record), indices, self._steps)
+        return recording_frames(self._record, indices, self._run_settings, self._steps)
 
     def _boxes(self) -> npt.NDArray[np.float64]:
         """(N, 6): frame index, face index and box of every face of the source."""

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,13 @@ def ray_workers() -> list[psutil.Process]:
     return [child for child in children if child.name().startswith(("ray::Worker", "ray::IDLE"))]
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still runs; unlike psutil's own ways to wait, this takes its exit code from nobody."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 class Blocked:
     """A file whose opening blocks in the kernel, because this process holds a lease on it; tells who waits."""
 
@@ -67,16 +75,18 @@ class Blocked:
     def _take(self) -> None:
         fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 
-    def crash_who_waits(self) -> None:
-        """SIGSEGV for the workers as soon as one of them waits for the file."""
-        if fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE) == fcntl.F_WRLCK:
+    def crash_who_waits(self, among: Callable[[], list[psutil.Process]] = ray_workers, *, again: bool = True) -> None:
+        """SIGSEGV for the processes as soon as one of them waits for the file, and for the next ones `again`."""
+        if fcntl.fcntl(self._descriptor, fcntl.F_GETLEASE) in (fcntl.F_WRLCK, fcntl.F_UNLCK):
             return
-        workers = ray_workers()
-        for worker in workers:
-            worker.send_signal(signal.SIGSEGV)
-        psutil.wait_procs(workers, timeout=30)
+        processes = among()
+        for process in processes:
+            process.send_signal(signal.SIGSEGV)
+        while any(is_alive(process) for process in processes):
+            time.sleep(POLL_S)
         fcntl.fcntl(self._descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        self._take()
+        if again:
+            self._take()
 
     def close(self) -> None:
         os.close(self._descriptor)
