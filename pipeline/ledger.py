@@ -41,9 +41,7 @@ def recorded_source(source: Source, record: Mapping[str, Any]) -> IndexedSource:
     return IndexedSource(source=source, **known, columns=columns, n_wanted=0, span_s=0.0)
 
 
-def judged_source(
-    found: IndexedSource, totals: Totals, n_lost: int, losses: Mapping[str, int]
-) -> dict[str, Any]:
+def judged_source(found: IndexedSource, totals: Totals, n_lost: int, losses: Mapping[str, int]) -> dict[str, Any]:
     """The record of a source that was judged.
 
     Args:

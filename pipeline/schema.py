@@ -88,6 +88,7 @@ SOURCES = pa.schema(
         pa.field("status", pa.string(), nullable=False),
         pa.field("error", pa.string()),
         pa.field("duplicate_of", pa.string()),
+        pa.field("file_state", pa.string()),
     ],
     metadata=_METADATA,
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from pipeline.sources import Source
 IMAGES_PER_SEGMENT = 64
 
 IntArray = npt.NDArray[np.int64]
+Extent: TypeAlias = tuple[int, int]  # index of a segment's first frame in its source, number of its frames
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Segment:
     @property
     def n_wanted(self) -> int:
         return len(self.wanted)
+
+    @property
+    def extent(self) -> Extent:
+        """Which frames of its source it has: one segment is known by it among all of the source."""
+        return self.first_index, len(self.pts)
 
 
 def plan(index: SourceIndex, settings: Settings) -> Iterator[Segment]:

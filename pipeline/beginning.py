@@ -1,0 +1,85 @@
+"""Takes an audit folder over, or refuses to: what run.json says while a run is at work."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import Any
+
+from pipeline.errors import StoreError
+from pipeline.models_used import ModelFile
+from pipeline.schema import SCHEMA_VERSION
+from pipeline.settings import Settings
+from pipeline.sources import Inventory
+from pipeline.store import AuditStore
+
+_MAX_LISTED = 100
+
+
+def begin(
+    store: AuditStore,
+    inputs: list[str],
+    settings: Settings,
+    models: dict[str, ModelFile],
+    inventory: Inventory,
+    *,
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Make the folder ready for a run; returns what run.json says from now on.
+
+    Raises:
+        StoreError: it holds an audit that was made differently, or cannot be written.
+    """
+    if overwrite:
+        store.remove_all()
+    earlier = store.read_run()
+    if earlier is None and store.holds_tables():
+        raise StoreError(
+            "the folder holds tables of an audit but no run.json that says how they were made",
+            path=store.folder,
+            remedy="Give another --out, or --overwrite to start anew.",
+        )
+    if earlier is not None and earlier.get("fingerprint") != store.fingerprint:
+        raise StoreError(
+            f"the folder holds an audit made differently ({_difference(earlier, settings, models)})",
+            path=store.folder,
+            remedy="Give another --out, the same settings as then to go on with it, or --overwrite to start anew.",
+        )
+    store.open()
+    run = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": "facemask-batch",
+        "tool_version": version("facemask-batch"),
+        "status": "running",
+        "began": earlier["began"] if earlier is not None else now_utc(),
+        "continued": [*earlier.get("continued", []), now_utc()] if earlier is not None else [],
+        "fingerprint": store.fingerprint,
+        "settings": settings.as_dict(),
+        "models": {role: model.as_dict() for role, model in models.items()},
+        "inputs": inputs,
+        "other_files": {"count": len(inventory.others), "first": inventory.others[:_MAX_LISTED]},
+        "given_more_than_once": inventory.repeated[:_MAX_LISTED],
+        "host": {"python": platform.python_version(), "system": platform.platform()},
+        "packages": {name: version(name) for name in ("ai-edge-litert", "av", "numpy", "pyarrow", "ray")},
+        # Of the tables that earlier runs into this folder finished; those of this run follow at its end.
+        "tables": earlier.get("tables", {}) if earlier is not None else {},
+        # Pictures that are there already are not made again.
+        "evidence": earlier.get("evidence") if earlier is not None else None,
+    }
+    store.write_run(run)
+    return run
+
+
+def _difference(earlier: dict[str, Any], settings: Settings, models: dict[str, ModelFile]) -> str:
+    then, now = earlier.get("settings", {}), settings.as_dict(changing_rows_only=True)
+    changed = [f"{name} was {then.get(name)!r}, is {now[name]!r}" for name in now if then.get(name) != now[name]]
+    for role, model in models.items():
+        if earlier.get("models", {}).get(role, {}).get("sha256") != model.sha256:
+            changed.append(f"the {role} is another file")
+    return "; ".join(changed) or "by another version"
+
+
+def now_utc() -> str:
+    """The present moment as run.json has it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

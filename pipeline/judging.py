@@ -1,0 +1,177 @@
+"""Sources -> records: all sources of a run indexed, judged, and entered into the ledger when they are done."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.analyze import SegmentResult
+from pipeline.engine import Outcome, WorkerPool
+from pipeline.indices import IndexedSource, IndexFolder, PackedIndex
+from pipeline.ledger import COMPLETE, DUPLICATE, duplicate_source, failed_source, judged_source, recorded_source
+from pipeline.observer import Observer
+from pipeline.probe import file_state, has_changed
+from pipeline.schedule import Schedule
+from pipeline.segments import Extent, Segment, plan
+from pipeline.settings import Settings
+from pipeline.sources import Source
+from pipeline.store import AuditStore
+
+CHANGED = "the file changed while it was audited, so its rows may be of two states; audit it again"
+
+
+@dataclass
+class _OpenSource:
+    """A source whose segments are being judged."""
+
+    about: IndexedSource
+    extents: list[Extent] = field(default_factory=list)
+    is_planned: bool = False
+    n_open: int = 0
+    n_lost: int = 0
+    losses: Counter[str] = field(default_factory=Counter)
+
+
+class Judging:
+    """Carries the state of one run from sources to records.
+
+    Args:
+        store: the audit folder.
+        settings: of the run.
+        pool: who indexes and judges.
+        observer: is told how it goes on.
+        retry_failed: judge sources again that an earlier run left partial or failed.
+    """
+
+    def __init__(
+        self, store: AuditStore, settings: Settings, pool: WorkerPool, observer: Observer, *, retry_failed: bool
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._pool = pool
+        self._observer = observer
+        self._retry_failed = retry_failed
+        self._records = store.finished_sources()
+        self._id_of = {str(record["source"]): source_id for source_id, record in self._records.items()}
+        self._indices = IndexFolder(store.index_folder)
+        self._originals: dict[str, str] = {}  # name of the first source with a content, by its hash
+        self._opened: dict[str, _OpenSource] = {}
+        self._n_wanted = self._n_done = self._n_judged = 0
+        self._wanted_s = 0.0
+
+    def run(self, sources: list[Source]) -> list[dict[str, Any]]:
+        """Records of all sources of the audit, those of earlier runs included."""
+        schedule = Schedule(sources, self, lambda n_indexed: self._observer.indexed(n_indexed, len(sources)))
+        for outcome in self._pool.run(iter(schedule), on_progress=self._report):
+            if isinstance(outcome.task, Source):
+                schedule.indexed(outcome.task, self._put_away(outcome.task, outcome))
+            else:
+                schedule.judged()
+                self._take_in(outcome.task, outcome)
+        return list(self._records.values())
+
+    def recall(self, source: Source) -> IndexedSource | None:
+        """What is known of a source without reading it: it is finished, or was indexed by an interrupted run."""
+        record = self._records.get(self._id_of.get(source.name, ""))
+        if (
+            record is not None
+            and not self._is_to_be_retried(record)
+            and (record["camera"], record["kind"]) == (source.camera, source.kind)
+            and record.get("file_state") is not None
+            and record["file_state"] == file_state(source)
+        ):
+            return recorded_source(source, record)
+        return self._indices.find(source)
+
+    def settle(self, source: Source, found: IndexedSource | str) -> bool:
+        """Whether a source is to be judged: it can be read, is no duplicate of one before it, and is not done."""
+        if isinstance(found, str):
+            self._finish(failed_source(source, found))
+            return False
+        original = self._originals.setdefault(found.sha256, source.name)
+        if original != source.name:
+            self._finish(duplicate_source(found, original))
+            self._indices.remove(source)
+            return False
+        known = self._records.get(found.source_id)
+        if known is not None:
+            if not self._is_to_be_retried(known):
+                self._indices.remove(source)
+                return False
+            self._store.forget_source(self._records.pop(found.source_id))
+        self._count(found)
+        return True
+
+    def open(self, found: IndexedSource) -> Iterator[Segment]:
+        """The segments of a source that are not committed yet; a source without any is finished at once."""
+        opened = self._opened[found.source_id] = _OpenSource(found)
+        for segment in self._plan(found):
+            opened.extents.append(segment.extent)
+            if not self._store.has_segment(segment):
+                opened.n_open += 1
+                yield segment
+        opened.is_planned = True
+        self._close_if_done(opened)
+
+    def _plan(self, found: IndexedSource) -> Iterator[Segment]:
+        return plan(self._indices.get(found.source), self._settings.for_camera(found.source.camera))
+
+    def _count(self, found: IndexedSource) -> None:
+        n_done = 0
+        if self._store.has_segments_of(found.source_id):
+            n_done = sum(segment.n_wanted for segment in self._plan(found) if self._store.has_segment(segment))
+        self._n_wanted += found.n_wanted
+        self._n_done += n_done
+        self._wanted_s += found.span_s * (1 - n_done / found.n_wanted if found.n_wanted else 0)
+        self._observer.planned(self._n_wanted, self._n_done, self._wanted_s)
+
+    def _report(self, n_unfinished: int) -> None:
+        self._observer.judged(self._n_judged + n_unfinished)
+
+    def _put_away(self, source: Source, outcome: Outcome[Source | Segment]) -> IndexedSource | str:
+        if not isinstance(outcome.answer, PackedIndex):
+            return outcome.reason or "unknown"
+        self._indices.put(outcome.answer)
+        return dataclasses.replace(outcome.answer.about, source=source)  # not the copy of it that has travelled
+
+    def _take_in(self, segment: Segment, outcome: Outcome[Source | Segment]) -> None:
+        source = self._opened[segment.source_id]
+        if isinstance(outcome.answer, SegmentResult):
+            self._store.commit_segment(segment, outcome.answer)
+        else:
+            source.n_lost += segment.n_wanted
+            source.losses[outcome.reason or "unknown"] += segment.n_wanted
+        self._n_judged += segment.n_wanted
+        self._report(0)
+        source.n_open -= 1
+        self._close_if_done(source)
+
+    def _close_if_done(self, source: _OpenSource) -> None:
+        if source.n_open or not source.is_planned:
+            return
+        about = source.about
+        del self._opened[about.source_id]
+        totals = self._store.merge_segments(about.source_id, about.source.camera, source.extents)
+        if has_changed(about):
+            about = dataclasses.replace(about, error="; ".join(filter(None, (about.error, CHANGED))))
+        self._finish(judged_source(about, totals, source.n_lost, source.losses))
+        self._indices.remove(about.source)
+
+    def _finish(self, record: dict[str, Any]) -> None:
+        """Enter a source into the ledger; what was known of another recording under its name is forgotten."""
+        source_id, name = str(record["source_id"]), str(record["source"])
+        if record["status"] == DUPLICATE:
+            self._store.forget_source(record)  # its rows, if it has any, are the original's now
+        self._store.finish_source(record)
+        earlier = self._id_of.get(name, source_id)
+        if earlier != source_id:
+            self._store.forget_source(self._records.pop(earlier))
+        self._id_of[name] = source_id
+        self._records[source_id] = record
+        self._observer.finished(record)
+
+    def _is_to_be_retried(self, record: dict[str, Any]) -> bool:
+        return self._retry_failed and record["status"] not in (COMPLETE, DUPLICATE)
