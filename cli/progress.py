@@ -26,7 +26,8 @@ class ProgressDisplay(Observer):
         self._is_terminal = sys.stderr.isatty()
         self._began = self._last_line = time.monotonic()
         self._media_s = 0.0
-        self._n_todo = self._n_judged = 0
+        self._n_frames = self._n_done = self._n_judged = 0
+        self._n_indexed = self._n_sources = 0
         self._pictures = PicturesDisplay()
 
     def found(self, inventory: Inventory) -> None:
@@ -39,24 +40,39 @@ class ProgressDisplay(Observer):
         for name in inventory.repeated:
             say(f"{printable(name)} was given more than once; it is audited once.")
 
+    def indexed(self, n_sources: int, n_all: int) -> None:
+        self._n_indexed, self._n_sources = n_sources, n_all
+        if n_sources == n_all and self._n_done:
+            say(f"{self._n_done} of {self._n_frames} frames were judged by an earlier run.")
+        self._show(0)
+
     def planned(self, n_frames: int, n_done: int, media_s: float) -> None:
-        if n_done:
-            say(f"{n_done} of {n_frames} frames were judged by an earlier run.")
-        self._began = self._last_line = time.monotonic()
-        self._media_s, self._n_todo = media_s, n_frames - n_done
-        if self._is_terminal:
-            self._bar = tqdm(total=n_frames, initial=n_done, unit="frame", dynamic_ncols=True, smoothing=0.05)
+        if not self._n_frames:
+            self._began = time.monotonic()
+        if self._bar is None and self._is_terminal:
+            self._bar = tqdm(unit="frame", dynamic_ncols=True, smoothing=0.05)
+        if self._bar is not None:
+            # What an earlier run did says nothing of the speed of this one.
+            self._bar.initial += n_done - self._n_done
+            self._bar.n += n_done - self._n_done
+            self._bar.total = n_frames
+        self._n_frames, self._n_done, self._media_s = n_frames, n_done, media_s
 
     def judged(self, n_frames: int) -> None:
         # A segment that is tried again counts from its start once more; the display never runs backwards.
         step = max(0, n_frames - self._n_judged)
         self._n_judged += step
+        self._show(step)
+
+    def _show(self, step: int) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(self._speed(), refresh=False)
+            self._bar.set_postfix_str(f"{self._speed()}{self._still_indexing()}", refresh=False)
             self._bar.update(step)
         elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
-            say(f"{self._n_judged} of {self._n_todo} frames, {self._speed()}, {self._left()} left")
+            n_todo = self._n_frames - self._n_done
+            left = f"{self._left()} left" if self._n_indexed == self._n_sources else self._still_indexing()[2:]
+            say(f"{self._n_judged} of {n_todo} frames, {self._speed()}, {left}")
 
     def finished(self, record: dict[str, Any]) -> None:
         if record["status"] == COMPLETE:
@@ -79,14 +95,21 @@ class ProgressDisplay(Observer):
 
     def _speed(self) -> str:
         elapsed_s = max(time.monotonic() - self._began, 1e-6)
-        share = self._n_judged / self._n_todo if self._n_todo else 0.0
+        n_todo = self._n_frames - self._n_done
+        share = self._n_judged / n_todo if n_todo else 0.0
         return f"{share * self._media_s / elapsed_s:.1f}x real time"
+
+    def _still_indexing(self) -> str:
+        """How far the sources are known; there will be more frames than are planned until they all are."""
+        if self._n_indexed == self._n_sources:
+            return ""
+        return f", {self._n_indexed} of {self._n_sources} sources indexed"
 
     def _left(self) -> str:
         if not self._n_judged:
             return "unknown time"
         elapsed_s = time.monotonic() - self._began
-        return tqdm.format_interval(elapsed_s / self._n_judged * (self._n_todo - self._n_judged))
+        return tqdm.format_interval(elapsed_s / self._n_judged * (self._n_frames - self._n_done - self._n_judged))
 
 
 class PicturesDisplay:

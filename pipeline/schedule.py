@@ -86,13 +86,13 @@ class Schedule(Generic[Found]):
 
     def _enter(self, source: Source, found: Found | str) -> None:
         self._found[source.name] = found
-        self._n_indexed += 1
-        self._on_indexed(self._n_indexed)
         while self._unsettled and self._unsettled[0].name in self._found:
             first = self._unsettled.popleft()
             its = self._found.pop(first.name)
             if self._rules.settle(first, its) and not isinstance(its, str):
                 self._to_open.append(its)
+        self._n_indexed += 1
+        self._on_indexed(self._n_indexed)
 
     def _segments(self) -> Iterator[Segment | None]:
         while True:
