@@ -19,6 +19,11 @@ import click
     "--split", default="val", show_default=True, help="Photographs of this split; data without splits is taken whole."
 )
 @click.option(
+    "--judged",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV of regions beside the annotations: finding a face that nobody annotated is not counted as false.",
+)
+@click.option(
     "--detect-size",
     type=click.IntRange(min=32),
     help="Longer side of the network's input in pixels; the model's own by default.",
@@ -39,6 +44,7 @@ def evaluate_detector(
     scenes: Path,
     out: Path | None,
     split: str,
+    judged: Path | None,
     detect_size: int | None,
     min_score: float | None,
     recordings: tuple[Path, ...],
@@ -56,9 +62,12 @@ def evaluate_detector(
 
     from training.detector.evaluate import count_faces, default_score, measure
     from training.detector.figures import draw_curve, draw_mistakes
+    from training.detector.judged import for_evaluation
     from training.detector.scenes import read_scenes
 
     photographs = read_scenes(scenes, split)
+    if judged:
+        photographs = for_evaluation(photographs, judged)
     with tqdm(total=len(photographs), unit="photograph", disable=True if quiet else None) as bar:
         detections, result = measure(model, photographs, detect_size, bar.update)
     score = default_score(model) if min_score is None else min_score

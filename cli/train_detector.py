@@ -18,6 +18,11 @@ import click
     help="Folder with faces.csv: single faces for mosaics.",
 )
 @click.option(
+    "--judged",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV of regions beside the annotations: unannotated faces are ignored, look-alikes are shown more.",
+)
+@click.option(
     "--ignored-by",
     metavar="MODEL",
     help="An earlier detector: where it finds faces that nobody annotated, nothing is learnt.",
@@ -51,6 +56,7 @@ def train_detector(
     scenes: Path,
     run: Path,
     close_ups: Path | None,
+    judged: Path | None,
     ignored_by: str | None,
     weights: Path | None,
     steps: int,
@@ -78,7 +84,7 @@ def train_detector(
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
-    data = load_training_data(scenes, settings, close_ups=close_ups, ignored_by=ignored_by)
+    data = load_training_data(scenes, settings, close_ups=close_ups, judged=judged, ignored_by=ignored_by)
     train(data, run, settings, weights, click.echo)
     export(data, run, settings, name, _command_line(click.get_current_context()), click.echo)
 

@@ -10,6 +10,7 @@ from typing import Any
 from training.detector.close_ups import load_close_ups
 from training.detector.evaluate import measure
 from training.detector.export import calibration_canvases, to_float_tflite, to_int8_tflite, write_model
+from training.detector.judged import for_training
 from training.detector.samples import CanvasMaker
 from training.detector.scenes import Scene, read_scenes
 from training.detector.train import Trainer, TrainSettings, load_averaged, load_photographs
@@ -50,6 +51,7 @@ class TrainingData:
             "faces": sum(len(scene.boxes_xyxy) for scene in self.learnt),
             "close_ups": self.n_close_ups,
             "ignored_regions": sum(len(scene.ignored_xyxy) for scene in self.learnt),
+            "hard_negatives": sum(len(scene.no_faces_xyxy) for scene in self.learnt),
             "validation_photographs": len(self.kept_apart),
             "split": "as named by the data, near-duplicates on one side",
             "seed": settings.seed,
@@ -59,7 +61,12 @@ class TrainingData:
 
 
 def load_training_data(
-    scenes_path: Path, settings: TrainSettings, *, close_ups: Path | None = None, ignored_by: str | None = None
+    scenes_path: Path,
+    settings: TrainSettings,
+    *,
+    close_ups: Path | None = None,
+    judged: Path | None = None,
+    ignored_by: str | None = None,
 ) -> TrainingData:
     """Read and decode everything.
 
@@ -67,12 +74,15 @@ def load_training_data(
         scenes_path: annotated photographs, see `read_scenes`.
         settings: of the samples.
         close_ups: folder of single faces; those of the photographs that are kept apart are left out.
+        judged: table of regions that a person looked at, see `judged`.
         ignored_by: a detector; where it finds faces that nobody annotated, nothing is learnt.
     """
     scenes = read_scenes(scenes_path)
     learnt = [scene for scene in scenes if scene.split in ("", "train")]
     kept_apart = [scene for scene in scenes if scene.split == "val"]
     unseen_groups = {scene.group for scene in scenes if scene.split not in ("", "train")}
+    if judged:
+        learnt = for_training(learnt, judged)
     if ignored_by:
         learnt = ignore_unannotated(learnt, ignored_by)
     crops = load_close_ups(close_ups, unseen_groups) if close_ups else []

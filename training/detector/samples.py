@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.detect import PADDING_GREY
 from training.degrade import degrade
@@ -43,6 +44,7 @@ class SampleSettings:
         mosaic_share: share of canvases made of 2 x 2 windows.
         grid_share: share of canvases made of 3 x 3 to 6 x 6 windows and close-ups.
         random_window_share: share of windows placed anywhere instead of on a face.
+        no_face_share: share of windows on something that looks like a face and is none, at the sizes of faces.
         defocused_share: share of windows on a face that are blurred, by up to a tenth of the face's size. Annotators
             skip faces out of focus; telephoto cameras are full of them.
         degraded_share: share of canvases that pass through a surveillance camera.
@@ -55,9 +57,46 @@ class SampleSettings:
     mosaic_share: float = 0.3
     grid_share: float = 0.15
     random_window_share: float = 0.15
+    no_face_share: float = 0.09
     defocused_share: float = 0.12
     degraded_share: float = 0.3
     degradation: float = 0.35
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where windows are cut: the faces of all photographs, or what looks like one.
+
+    Attributes:
+        photograph: (N,) int, which photograph.
+        centres_xy: (N, 2) float, pixels of it.
+        longer_px: (N,) float, the longer side.
+        photograph_wh: (N, 2) float, its size.
+    """
+
+    photograph: npt.NDArray[np.int64]
+    centres_xy: npt.NDArray[np.float64]
+    longer_px: npt.NDArray[np.float64]
+    photograph_wh: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, photographs: Sequence[Photograph], boxes: Sequence[FloatArray]) -> _Places:
+        """`boxes` are those of each photograph, (N, 4) x1, y1, x2, y2."""
+        rows = [
+            (index, *box, *photograph.image_rgb.shape[1::-1])
+            for index, (photograph, own) in enumerate(zip(photographs, boxes, strict=True))
+            for box in own
+        ]
+        table = np.array(rows, dtype=np.float64).reshape(-1, 7)
+        return cls(
+            table[:, 0].astype(np.int64),
+            (table[:, 1:3] + table[:, 3:5]) / 2,
+            (table[:, 3:5] - table[:, 1:3]).max(axis=1, initial=0),
+            table[:, 5:],
+        )
+
+    def __len__(self) -> int:
+        return len(self.photograph)
 
 
 class CanvasMaker:
@@ -69,16 +108,8 @@ class CanvasMaker:
         self._photographs = photographs
         self._close_ups = close_ups
         self._settings = settings
-        faces = [
-            (index, *box[:4], *photograph.image_rgb.shape[1::-1])
-            for index, photograph in enumerate(photographs)
-            for box in photograph.targets[photograph.targets[:, 4] == FACE]
-        ]
-        table = np.array(faces, dtype=np.float64).reshape(-1, 7)
-        self._face_photograph = table[:, 0].astype(int)
-        self._face_centres_xy = (table[:, 1:3] + table[:, 3:5]) / 2
-        self._face_px = (table[:, 3:5] - table[:, 1:3]).max(axis=1, initial=0)
-        self._face_photograph_wh = table[:, 5:]
+        self._faces = _Places.of(photographs, [p.targets[p.targets[:, 4] == FACE, :4] for p in photographs])
+        self._no_faces = _Places.of(photographs, [p.no_faces_xyxy for p in photographs])
 
     def canvas(self, side_px: int, rng: np.random.Generator) -> tuple[RgbImage, FloatArray]:
         """A (side, side, 3) uint8 RGB canvas and its (N, 5) targets."""
@@ -112,16 +143,17 @@ class CanvasMaker:
         return canvas, np.concatenate(rows).astype(np.float32)
 
     def _window(self, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[RgbImage, FloatArray]:
-        if rng.random() < self._settings.random_window_share or not len(self._face_px):
+        places = self._choose_places(rng)
+        if places is None:
             photograph = self._photographs[int(rng.integers(len(self._photographs)))]
             scale = float(np.exp(rng.uniform(np.log(0.4), np.log(1.6))))
             centre_xy = np.array(photograph.image_rgb.shape[1::-1]) * rng.random(2)
             aim_xy, wanted_px = np.array([0.5, 0.5]), 0.0
         else:
-            face, wanted_px = self._choose_face(size_wh, rng)
-            photograph = self._photographs[int(self._face_photograph[face])]
-            scale = wanted_px / float(self._face_px[face])
-            centre_xy = self._face_centres_xy[face]
+            place, wanted_px = self._choose_size(places, size_wh, rng)
+            photograph = self._photographs[int(places.photograph[place])]
+            scale = wanted_px / float(places.longer_px[place])
+            centre_xy = places.centres_xy[place]
             margin = np.minimum(0.5, 0.5 * wanted_px / np.array(size_wh))
             aim_xy = rng.uniform(margin, 1 - margin)
         stretch = float(np.exp(rng.uniform(-0.1, 0.1)))
@@ -140,8 +172,17 @@ class CanvasMaker:
             window = defocus_window(window, float(wanted_px * rng.uniform(0.02, 0.1)))
         return flip(window, targets) if rng.random() < 0.5 else (window, targets)
 
-    def _choose_face(self, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[int, float]:
-        """A face and the longer side in pixels to which it is to be scaled.
+    def _choose_places(self, rng: np.random.Generator) -> _Places | None:
+        """What a window is to show; None for one placed anywhere."""
+        chance = rng.random() - self._settings.random_window_share
+        if chance < 0:
+            return None
+        if chance < self._settings.no_face_share and len(self._no_faces):
+            return self._no_faces
+        return self._faces if len(self._faces) else None
+
+    def _choose_size(self, places: _Places, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[int, float]:
+        """A face, or what looks like one, and the longer side in pixels to which it is to be scaled.
 
         The size is drawn first, and then a face that can have it without being enlarged much (blur is no face)
         and without shrinking its photograph to a stamp on a grey canvas: small faces then come from crowds.
@@ -151,13 +192,13 @@ class CanvasMaker:
             low, high = self._settings.large_px_range
         high = max(low, min(high * max(1.0, max(size_wh) / 320), 0.95 * min(size_wh)))
         wanted_px = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-        fill = (np.array(size_wh) / self._face_photograph_wh).min(axis=1)
-        scale = wanted_px / self._face_px
+        fill = (np.array(size_wh) / places.photograph_wh).min(axis=1)
+        scale = wanted_px / places.longer_px
         fitting = np.flatnonzero((scale >= _LEAST_FILL * fill) & (scale <= _GREATEST_ENLARGEMENT))
         if len(fitting):
             return int(fitting[rng.integers(len(fitting))]), wanted_px
-        face = int(rng.integers(len(self._face_px)))
-        return face, float(max(wanted_px, _LEAST_FILL * fill[face] * self._face_px[face]))
+        place = int(rng.integers(len(places)))
+        return place, float(max(wanted_px, _LEAST_FILL * fill[place] * places.longer_px[place]))
 
     def _close_up(self, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[RgbImage, FloatArray]:
         """A close-up that fills the window; around its face nothing is known, so that is ignored."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Scene:
         boxes_xyxy: (N, 4) float32, the faces, pixels of the photograph.
         ignored_xyxy: (M, 4) float32, regions where a detection is neither right nor wrong (COCO `iscrowd`,
             VOC `difficult`).
+        no_faces_xyxy: (K, 4) float32, what looks like a face and is none; training shows it more often.
         split: `train`, `val`, or empty where the data does not say.
         group: near-duplicate photographs share one; empty where the data does not say.
     """
@@ -44,6 +45,7 @@ class Scene:
     ignored_xyxy: FloatArray
     split: str = ""
     group: str = ""
+    no_faces_xyxy: FloatArray = field(default_factory=lambda: np.zeros((0, 4), dtype=np.float32))
 
     def read_rgb(self) -> RgbImage:
         """(height, width, 3) uint8 RGB as stored: boxes are given in the stored orientation.

@@ -86,7 +86,10 @@ class TrainSettings:
 
 def load_photographs(scenes: Sequence[Scene]) -> list[Photograph]:
     """All photographs decoded into memory (about 0.8 MB each at 640 px): decoding each step would cost more."""
-    return [Photograph(scene.read_rgb(), targets_of(scene.boxes_xyxy, scene.ignored_xyxy)) for scene in scenes]
+    return [
+        Photograph(scene.read_rgb(), targets_of(scene.boxes_xyxy, scene.ignored_xyxy), scene.no_faces_xyxy)
+        for scene in scenes
+    ]
 
 
 def batches(maker: CanvasMaker, settings: TrainSettings, first_step: int) -> Iterator[tuple[RgbImage, FloatArray]]:

@@ -5,7 +5,7 @@ Targets are rows of (x1, y1, x2, y2, kind), pixels of the window; the kinds are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -26,10 +26,17 @@ _LEAST_VISIBLE_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Photograph:
-    """A decoded photograph and its targets, (N, 5) float32."""
+    """A decoded photograph.
+
+    Attributes:
+        image_rgb: (height, width, 3) uint8.
+        targets: (N, 5) float32.
+        no_faces_xyxy: (K, 4) float32, what looks like a face and is none.
+    """
 
     image_rgb: RgbImage
     targets: FloatArray
+    no_faces_xyxy: FloatArray = field(default_factory=lambda: np.zeros((0, 4), dtype=np.float32))
 
 
 def targets_of(boxes_xyxy: FloatArray, ignored_xyxy: FloatArray) -> FloatArray:
