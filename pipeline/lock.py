@@ -20,10 +20,14 @@ HOLDER_FILE = ".lock.json"
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, shown: str | None = None) -> Iterator[None]:
     """Hold the audit folder; it is made if missing, and what stands for the lock is gone at the end.
 
     A run that was killed leaves the files but not the lock, so the next run takes it over.
+
+    Args:
+        folder: to hold.
+        shown: what errors call the folder, where it stands for something else.
 
     Raises:
         StoreError: another process holds the folder, or it cannot be written.
@@ -36,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise StoreError(
             f"another run is at work in this folder ({_holder(folder)})",
-            path=folder,
+            path=shown or folder,
             remedy="Wait for it to end, end it, or give another --out.",
         ) from None
     except (OSError, NotImplementedError) as error:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import pytest
 
 from tests.clips import BROKEN_KINDS, CLIP_KINDS, BrokenRecipe, ClipRecipe
+
+if TYPE_CHECKING:
+    from tests.s3 import S3Server
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,23 @@ def clip(request: pytest.FixtureRequest, clip_path: Callable[[str], Path]) -> Cl
 def broken_clip(request: pytest.FixtureRequest, clip_path: Callable[[str], Path]) -> BrokenClip:
     """Every kind of damaged recording in turn."""
     return BrokenClip(clip_path(request.param), BROKEN_KINDS[request.param])
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """The one S3 server of all tests: backends keep their connections by process."""
+    from tests.s3 import S3Server  # it takes a while to load
+
+    server = S3Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The S3 server, at full speed and without requests, and the environment in which this process reaches it."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    s3_server.requests.clear()
+    s3_server.latency_s = 0.0
+    return s3_server

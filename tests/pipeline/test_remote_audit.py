@@ -1,0 +1,248 @@
+"""What stands between an audit folder and a store: objects, the lock, the working copy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.remote_audit.journal import Journal
+from pipeline.remote_audit.lease import Holder, Lease
+from pipeline.remote_audit.object_store import ObjectStore
+from pipeline.remote_audit.working_copy import WorkingCopy
+from tests.s3 import S3Server
+
+
+@pytest.fixture(params=["s3", "memory"])
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    """An empty folder in a store, of every kind that runs here."""
+    if request.param == "memory":
+        return ObjectStore("memory://audit", (fsspec.filesystem("memory"), f"/{uuid.uuid4().hex}"))
+    s3: S3Server = request.getfixturevalue("s3")
+    return ObjectStore(f"s3://{s3.bucket()}/some/audit/")
+
+
+@pytest.fixture
+def copy(store: ObjectStore, tmp_path: Path) -> WorkingCopy:
+    """A working copy of the store."""
+    (tmp_path / "copy").mkdir()
+    return WorkingCopy(store, tmp_path / "copy", Journal(tmp_path / "journal"))
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    """Write files as an audit does: each gets its name when it is whole."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "new").write_text(content)
+        (folder / "new").replace(folder / name)
+
+
+def contents(store: ObjectStore) -> dict[str, bytes | None]:
+    return {name: store.read(name) for name in store.sizes()}
+
+
+def test_objects_are_listed_read_replaced_and_deleted(store: ObjectStore) -> None:
+    assert store.sizes() == {}
+    assert store.read("run.json") is None
+    assert store.modified("run.json") is None
+    assert store.sha256("run.json") is None
+    name = "frames/camera=Gerbang 1%2F2/a.parquet"
+    store.put("run.json", b"{}")
+    store.put(name, b"1234")
+    store.put(name, b"12345")
+    assert store.sizes() == {name: 5, "run.json": 2}
+    assert store.sizes("frames") == {name: 5}
+    assert store.read(name) == b"12345"
+    assert store.sha256(name) == "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"
+    store.delete([name, "never there"])
+    assert store.sizes() == {"run.json": 2}
+
+
+def test_of_many_that_create_one_object_one_does(store: ObjectStore) -> None:
+    created = []
+    threads = [threading.Thread(target=lambda: created.append(store.create("lock", b"x"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(created) == [False] * 7 + [True]
+
+
+def test_neighbours_with_a_longer_name_are_not_of_the_folder(s3: S3Server) -> None:
+    bucket = s3.bucket()
+    ObjectStore(f"s3://{bucket}/audit-2").put("run.json", b"{}")
+    assert ObjectStore(f"s3://{bucket}/audit").sizes() == {}
+
+
+# --- the working copy ---------------------------------------------------------------------------------------
+
+
+def test_published_is_what_has_its_name_and_gone_is_what_went(store: ObjectStore, copy: WorkingCopy) -> None:
+    write(copy.folder, {"frames/a.parquet": "rows", "faces/a.parquet.tmp": "half", ".lock": "", ".work/s": "1"})
+    copy.publish()
+    assert store.sizes() == {}  # nothing has begun that could replace what is there
+    write(copy.folder, {"run.json": "{}", ".work/sources/f/a.json": "record"})
+    copy.publish()
+    assert set(store.sizes()) == {"frames/a.parquet", "run.json", ".work/s", ".work/sources/f/a.json"}
+    (copy.folder / ".work/s").unlink()
+    write(copy.folder, {"run.json": "{ }"})
+    copy.publish()
+    assert contents(store) == {"frames/a.parquet": b"rows", "run.json": b"{ }", ".work/sources/f/a.json": b"record"}
+
+
+def test_what_is_published_is_not_published_again(s3: S3Server, tmp_path: Path) -> None:
+    store, folder, journal = ObjectStore(f"s3://{s3.bucket()}/audit"), tmp_path / "copy", tmp_path / "journal"
+    write(folder, {"run.json": "{}", "frames/a.parquet": "rows"})
+    WorkingCopy(store, folder, Journal(journal)).publish()
+    with journal.open("a") as file:
+        file.write('\n["frames/b.par')  # killed while it wrote
+    n_requests = len(s3.requests)
+    copy = WorkingCopy(store, folder, Journal(journal))
+    copy.publish()
+    assert len(s3.requests) == n_requests
+    write(folder, {"frames/a.parquet": "ROWS"})  # the same size
+    copy.publish()
+    assert len(s3.requests) == n_requests + 1
+    assert store.read("frames/a.parquet") == b"ROWS"
+
+
+def test_records_come_after_what_they_speak_of_and_go_before_it(s3: S3Server, tmp_path: Path) -> None:
+    copy = WorkingCopy(ObjectStore(f"s3://{s3.bucket()}/audit"), tmp_path, Journal(None))
+    ledger = {".work/sources/f/a.json", "sources.parquet"}
+    rows = {"faces/a.parquet", ".work/segments/f/b.parquet"}
+    write(tmp_path, dict.fromkeys(["run.json", *ledger, *rows], "content"))
+    copy.publish()
+    for name in ledger | rows:
+        (tmp_path / name).unlink()
+    copy.publish()
+    put = [r.path.partition("/audit/")[2] for r in s3.requests if r.method == "PUT" and "/audit/" in r.path]
+    assert (set(put[:2]), set(put[2:4]), put[4:]) == (rows, ledger, ["run.json"])
+    deleted = [r.path.partition("/audit/")[2] for r in s3.requests if r.method == "DELETE"]
+    assert (set(deleted[:2]), set(deleted[2:])) == (ledger, rows)
+
+
+def test_brought_is_what_an_audit_consists_of(store: ObjectStore, copy: WorkingCopy, tmp_path: Path) -> None:
+    names = {"run.json", "faces/camera=a/1.parquet", "evidence/a.jpg", ".work/segments/f/1.parquet"}
+    others = {"notes.txt", "sample/crops/1.jpg", ".lock/000001.json", "faces/../../escaped", "report.html"}
+    for name in names | others:
+        store.put(name, name.encode())
+    copy.bring()
+    found = {path.relative_to(copy.folder).as_posix() for path in copy.folder.rglob("*") if path.is_file()}
+    assert found == names
+    assert all((copy.folder / name).read_text() == name for name in names)
+    assert not (tmp_path / "escaped").exists()
+    copy.publish()
+    assert set(store.sizes()) == names | others
+
+
+def test_an_audit_that_is_replaced_goes_before_the_new_one_comes(s3: S3Server, tmp_path: Path) -> None:
+    store = ObjectStore(f"s3://{s3.bucket()}/audit")
+    for name in ("run.json", "sources.parquet", "faces/old.parquet", "notes.txt"):
+        store.put(name, b"old")
+    copy = WorkingCopy(store, tmp_path, Journal(None))
+    copy.replace()
+    copy.publish()
+    assert len(store.sizes()) == 4  # the new one has not begun
+    write(tmp_path, {"run.json": "{}", "faces/new.parquet": "rows"})
+    n_requests = len(s3.requests)
+    copy.publish()
+    changes = [r.method for r in s3.requests[n_requests:]]
+    assert changes == ["DELETE"] * 3 + ["PUT"] * 2
+    assert set(store.sizes()) == {"run.json", "faces/new.parquet", "notes.txt"}
+
+
+def test_a_copy_is_known_by_the_run_that_last_worked_in_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    Journal(path).enter_run("mine")
+    Journal(path).enter_intent("next")  # killed before it could say that it holds the lock
+    journal = Journal(path)
+    assert journal.is_of(Holder("mine", None))
+    assert journal.is_of(Holder("next", "mine"))
+    assert not journal.is_of(Holder("next", "another's"))
+    assert not journal.is_of(Holder("another's", "mine"))
+    assert not journal.is_of(None)
+    journal.begin()
+    assert not Journal(path).is_of(Holder("mine", None))
+
+
+# --- the lock -----------------------------------------------------------------------------------------------
+
+
+def test_second_holder_is_refused_and_told_who_holds_it(store: ObjectStore) -> None:
+    first, second = Lease(store), Lease(store)
+    assert first.acquire() is None
+    with pytest.raises(StoreError, match=f"process {os.getpid()} on {os.uname().nodename}.* last sign of life"):
+        second.acquire()
+    first.confirm()
+    first.release()
+    assert store.sizes() == {}
+    assert second.acquire() is None
+    second.release()
+    assert store.sizes() == {}
+
+
+def test_dead_holder_is_taken_over_and_stops_if_it_was_not_dead(store: ObjectStore) -> None:
+    sleeper, next_one = Lease(store, beat_s=0.01, lasts_s=0.5), Lease(store)
+    sleeper.acquire()
+    sleeper.abandon()  # gives no sign of life any more
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            holder = next_one.acquire()
+            break
+        except StoreError:
+            assert time.monotonic() < deadline
+    assert holder == Holder(sleeper.run_id, None)
+    assert list(store.sizes()) == [".lock/000002.json"]
+    with pytest.raises(StoreError, match="another run has taken this audit over"):
+        sleeper.confirm()
+    sleeper.release()
+    next_one.confirm()
+    assert list(store.sizes()) == [".lock/000002.json"]
+    next_one.release()
+
+
+def test_holder_whose_process_is_gone_is_taken_over_at_once(store: ObjectStore) -> None:
+    killed = Lease(store)
+    killed.acquire()
+    killed.abandon()
+    about = json.loads(store.read(".lock/000001.json") or b"")
+    store.put(".lock/000001.json", json.dumps({**about, "pid": 2**22 + 1}).encode())  # no process has such a number
+    heir = Lease(store)
+    assert heir.acquire() == Holder(killed.run_id, None)
+    heir.release()
+    # On another machine the number means nothing.
+    store.put(".lock/000001.json", json.dumps({**about, "pid": 2**22 + 1, "machine": "another"}).encode())
+    with pytest.raises(StoreError, match="another run"):
+        Lease(store).acquire()
+
+
+def test_of_many_that_find_a_dead_holder_at_once_one_takes_over(store: ObjectStore) -> None:
+    dead = Lease(store, lasts_s=0.0)
+    dead.acquire()
+    dead.abandon()
+    leases = [Lease(store) for _ in range(8)]
+    holding = []
+
+    def take(lease: Lease) -> None:
+        with contextlib.suppress(StoreError):
+            lease.acquire()
+            holding.append(lease)
+
+    threads = [threading.Thread(target=take, args=(lease,)) for lease in leases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(holding) == 1
+    holding[0].confirm()
+    holding[0].release()
+    assert store.sizes() == {}
