@@ -17,6 +17,7 @@ from pipeline.detect import Detections, FaceDetector, open_detector
 from pipeline.frames import Frame, RgbImage
 from pipeline.segments import Segment
 from pipeline.settings import Settings
+from pipeline.tiles import TiledFaceDetector
 
 # Rows become columns now and then: a recording that is one long segment would fill the memory with rows otherwise.
 _FRAMES_PER_TABLE = 2048
@@ -107,16 +108,28 @@ class Analyzer:
 
     def _models_of(self, settings: Settings) -> tuple[FaceDetector, MaskClassifier]:
         """Detector and classifier with the thresholds of a camera; cameras with the same ones share them."""
-        thresholds = (settings.detect_size, settings.min_score, settings.min_face, settings.min_confidence)
+        thresholds = (
+            settings.detect_size,
+            settings.tiles,
+            settings.min_score,
+            settings.min_face,
+            settings.min_confidence,
+        )
         if thresholds not in self._models:
             detector = open_detector(
                 settings.detector,
                 detect_size=settings.detect_size,
                 min_score=settings.min_score,
                 min_face_px=settings.min_face,
+                num_threads=settings.cpus_per_worker,
             )
+            if settings.tiles:
+                detector = TiledFaceDetector(detector)
             classifier = MaskClassifier(
-                settings.classifier, batch_size=settings.batch_size, min_confidence=settings.min_confidence
+                settings.classifier,
+                batch_size=settings.batch_size,
+                min_confidence=settings.min_confidence,
+                num_threads=settings.cpus_per_worker,
             )
             self._models[thresholds] = (detector, classifier)
         return self._models[thresholds]

@@ -61,6 +61,11 @@ class FaceDetector(Protocol):
     @property
     def model_sha256(self) -> str: ...
 
+    @property
+    def detect_size(self) -> int:
+        """Longer side to which a picture is reduced, pixels."""
+        ...
+
     def detect(self, picture: Picture) -> Detections: ...
 
 
@@ -174,6 +179,10 @@ class TfliteFaceDetector:
     def model_sha256(self) -> str:
         return self._card.sha256
 
+    @property
+    def detect_size(self) -> int:
+        return self._detect_size
+
     def detect(self, picture: Picture) -> Detections:
         """Faces of a picture, best first."""
         canvas, scale_xy = letterbox(picture, self._detect_size, self._size_multiple)
@@ -228,6 +237,10 @@ class YunetFaceDetector:
     @property
     def model_sha256(self) -> str:
         return hashlib.sha256(self._content).hexdigest()
+
+    @property
+    def detect_size(self) -> int:
+        return self._detect_size
 
     def detect(self, picture: Picture) -> Detections:
         """Faces of a picture, best first."""

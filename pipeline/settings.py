@@ -85,6 +85,13 @@ class Settings:
         group="Inputs",
     )
 
+    hash_remote: bool = option(
+        False,
+        "Read remote files whole to record their SHA-256; without it they are known by what their store says of "
+        "them (ETag, version, size).",
+        group="Inputs",
+    )
+
     detector: str = option(
         "default",
         "Face detector: a bundled model's name, a .tflite, or a YuNet .onnx.",
@@ -96,6 +103,12 @@ class Settings:
         "Longer side to which a frame is reduced for detection; never enlarged. Default: the detector's own.",
         minimum=64,
         maximum=8192,
+        group="Detection",
+    )
+    tiles: bool = option(
+        False,
+        "Look for small faces in overlapping tiles of full resolution too, each as large as the detector's input; "
+        "for frames much larger than that.",
         group="Detection",
     )
     min_score: float | None = option(
@@ -132,10 +145,28 @@ class Settings:
     )
 
     workers: int | None = option(
-        None, "Worker processes. Default: one a core.", changes_rows=False, minimum=1, group="Workers"
+        None,
+        "Worker processes. Default: as many as there are cores for, on a cluster at any time.",
+        changes_rows=False,
+        minimum=1,
+        group="Workers",
     )
     address: str | None = option(
         None, "Ray cluster to join, such as 'auto' or host:port.", changes_rows=False, group="Workers"
+    )
+    cpus_per_worker: int = option(
+        1,
+        "Cores that a worker takes and its models use; changes speed, never results.",
+        changes_rows=False,
+        minimum=1,
+        group="Workers",
+    )
+    memory_per_worker: int | None = option(
+        None,
+        "MiB that a worker is reckoned with when workers are spread over machines; it may take more.",
+        changes_rows=False,
+        minimum=64,
+        group="Workers",
     )
     segment_s: float = option(
         30.0,
