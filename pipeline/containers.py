@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import av
 import av.container
@@ -15,6 +15,8 @@ from av.stream import Disposition
 
 from pipeline.errors import DecodeError, InputError
 from pipeline.images import MAX_PIXELS
+from pipeline.remote_file import RemoteFile, open_remote
+from pipeline.storage import is_url
 
 InputContainer: TypeAlias = av.container.InputContainer
 VideoStream: TypeAlias = av.video.stream.VideoStream
@@ -28,6 +30,8 @@ _CONTAINERS = ",".join(
     "ipu nut nuv ogg pva rm dirac cavsvideo avs2 avs3 ty wtv yuv4mpegpipe".split()
 )
 _PROTOCOLS = "file"
+# What lies in a store is handed to FFmpeg as an open file; it opens nothing by itself.
+_NO_PROTOCOLS = "none"
 
 # FFmpeg's messages are for those who capture them; on the terminal they would mingle with the progress bar.
 av.logging.set_level(av.logging.ERROR)
@@ -42,15 +46,30 @@ def open_recording(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
 
     The stream decodes with one thread: parallelism comes from segments, not from within one.
 
+    Args:
+        path: a local file or the URL of an object in a store.
+
     Raises:
-        InputError: the file is missing, unreadable, no regular file or empty.
+        InputError: the file is missing, unreadable, no regular file or empty. Of a remote file this may also come
+            at the end: then some read has failed, and what was seen may be less than what is there.
         DecodeError: it is not a recording, or it has no video.
     """
+    if is_url(path):
+        with open_remote(path) as file, _open_container(file, path, _NO_PROTOCOLS) as opened:
+            file.opened()
+            yield opened
+        return
     check_file(path)
+    with _open_container(path, path, _PROTOCOLS) as opened:
+        yield opened
+
+
+@contextmanager
+def _open_container(file: Any, path: str, protocols: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         container = av.open(
-            path,
-            options={"protocol_whitelist": _PROTOCOLS, "format_whitelist": _CONTAINERS},
+            file,
+            options={"protocol_whitelist": protocols, "format_whitelist": _CONTAINERS},
             metadata_errors="replace",
         )
     except av.ArgumentError as error:  # what FFmpeg says of a container that is not on the list
@@ -68,6 +87,12 @@ def open_recording(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
         stream.thread_count = 1
         yield container, stream
+
+
+def remote_file(container: InputContainer) -> RemoteFile | None:
+    """What a recording in a store is read through; None for a local one."""
+    file = getattr(container.file, "file", None)
+    return file if isinstance(file, RemoteFile) else None
 
 
 def demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:

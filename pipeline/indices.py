@@ -22,8 +22,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.content import known_state
 from pipeline.errors import StoreError
-from pipeline.probe import SourceIndex, file_state
+from pipeline.probe import SourceIndex
 from pipeline.segments import sample, span_s
 from pipeline.settings import Settings
 from pipeline.sources import Source
@@ -31,7 +32,8 @@ from pipeline.writing import atomic_file, storage_errors
 
 # What sources.parquet says of a source before it is judged, apart from its name and place.
 COLUMNS = (
-    *("source_id", "size_bytes", "sha256", "container", "codec", "width", "height", "duration_s", "time_source"),
+    *("source_id", "size_bytes", "sha256", "etag", "object_version", "last_modified"),
+    *("container", "codec", "width", "height", "duration_s", "time_source"),
     *("start_timestamp", "timestamp_source", "frames_declared", "frames_indexed", "file_state"),
 )
 
@@ -52,7 +54,7 @@ class IndexedSource:
 
     source: Source
     source_id: str
-    sha256: str
+    sha256: str | None
     error: str | None
     file_state: str | None
     columns: Mapping[str, Any]
@@ -110,7 +112,7 @@ def unpack(content: bytes | pa.Buffer, source: Source) -> SourceIndex:
     table = pq.read_table(pa.BufferReader(content))
     facts = json.loads(table.schema.metadata[_INDEX_KEY])
     facts["time_base"] = Fraction(facts["time_base"])
-    facts["start"] = datetime.fromisoformat(facts["start"]) if facts["start"] else None
+    facts |= _moments(facts, "start", "last_modified")
     facts["size_wh"] = tuple(facts["size_wh"]) if facts["size_wh"] else None
     arrays: dict[str, Any] = {name: table[name].combine_chunks().flatten().to_numpy() for name in _ARRAYS}
     return SourceIndex(source=source, **arrays, **facts)
@@ -162,10 +164,9 @@ class IndexFolder:
         except (OSError, pa.ArrowInvalid, ValueError):  # what a failing disk can do; it is made again
             self.remove(source)
             return None
-        if known["file_state"] is None or known["file_state"] != file_state(source):
+        if known["file_state"] is None or known["file_state"] != known_state(source):
             return None
-        moment = known["columns"]["start_timestamp"]
-        known["columns"]["start_timestamp"] = datetime.fromisoformat(moment) if moment else None
+        known["columns"] |= _moments(known["columns"], "start_timestamp", "last_modified")
         return IndexedSource(source=source, **known)
 
     def remove(self, source: Source) -> None:
@@ -178,6 +179,11 @@ class IndexFolder:
         return self._folder / f"{name}.parquet"
 
 
+def _moments(texts: Mapping[str, Any], *names: str) -> dict[str, datetime | None]:
+    """Times as JSON has them, as times again."""
+    return {name: datetime.fromisoformat(texts[name]) if texts[name] else None for name in names}
+
+
 def _as_one_row(values: Any) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), pa.array(values, pa.int64()))
 
@@ -185,7 +191,8 @@ def _as_one_row(values: Any) -> pa.ListArray:
 def _columns(index: SourceIndex) -> tuple[Any, ...]:
     width, height = index.size_wh or (None, None)
     return (
-        *(index.source_id, index.size_bytes, index.sha256, index.container, index.codec, width, height),
+        *(index.source_id, index.size_bytes, index.sha256, index.etag, index.object_version, index.last_modified),
+        *(index.container, index.codec, width, height),
         *(index.duration_s, index.time_source, index.start, index.start_source, index.frames_declared),
         *(index.n_frames, index.file_state),
     )

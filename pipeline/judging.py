@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.analyze import SegmentResult
+from pipeline.content import known_state, same_content_key
 from pipeline.engine import Outcome, WorkerPool
+from pipeline.errors import InputError
 from pipeline.indices import IndexedSource, IndexFolder, PackedIndex
 from pipeline.ledger import COMPLETE, DUPLICATE, duplicate_source, failed_source, judged_source, recorded_source
 from pipeline.observer import Observer
-from pipeline.probe import file_state, has_changed
+from pipeline.probe import has_changed
 from pipeline.schedule import Schedule
 from pipeline.segments import Extent, Segment, plan
 from pipeline.settings import Settings
@@ -81,7 +83,7 @@ class Judging:
             and not self._is_to_be_retried(record)
             and (record["camera"], record["kind"]) == (source.camera, source.kind)
             and record.get("file_state") is not None
-            and record["file_state"] == file_state(source)
+            and record["file_state"] == known_state(source)
         ):
             return recorded_source(source, record)
         return self._indices.find(source)
@@ -91,7 +93,7 @@ class Judging:
         if isinstance(found, str):
             self._finish(failed_source(source, found))
             return False
-        original = self._originals.setdefault(found.sha256, source.name)
+        original = self._originals.setdefault(same_content_key(found.columns) or source.name, source.name)
         if original != source.name:
             self._finish(duplicate_source(found, original))
             self._indices.remove(source)
@@ -155,8 +157,9 @@ class Judging:
         about = source.about
         del self._opened[about.source_id]
         totals = self._store.merge_segments(about.source_id, about.source.camera, source.extents)
-        if has_changed(about):
-            about = dataclasses.replace(about, error="; ".join(filter(None, (about.error, CHANGED))))
+        change = _change(about)
+        if change is not None:
+            about = dataclasses.replace(about, error="; ".join(filter(None, (about.error, change))))
         self._finish(judged_source(about, totals, source.n_lost, source.losses))
         self._indices.remove(about.source)
 
@@ -175,3 +178,11 @@ class Judging:
 
     def _is_to_be_retried(self, record: dict[str, Any]) -> bool:
         return self._retry_failed and record["status"] not in (COMPLETE, DUPLICATE)
+
+
+def _change(about: IndexedSource) -> str | None:
+    """What is to be said of a source that may not be any more what was indexed."""
+    try:
+        return CHANGED if has_changed(about) else None
+    except InputError as error:
+        return f"whether it changed while it was audited is not known: {error.cause}"

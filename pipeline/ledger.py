@@ -12,6 +12,7 @@ from pipeline import schema
 from pipeline.indices import COLUMNS, IndexedSource
 from pipeline.segment_files import Totals
 from pipeline.sources import Source
+from pipeline.storage import is_url
 
 if TYPE_CHECKING:
     from pipeline.finishing import Findings
@@ -135,6 +136,8 @@ def _identity(source: Source) -> dict[str, Any]:
 
 
 def _absolute(path: str) -> str:
+    if is_url(path):
+        return path
     return str(Path(path).absolute()).encode("utf-8", "backslashreplace").decode()
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.clock import compile_time_pattern, recording_start
 from pipeline.containers import InputContainer, VideoStream, open_recording
-from pipeline.content import Content, content_sha256, file_state, read_content
+from pipeline.content import Content, content_sha256, file_state, is_content_of, read_content
 from pipeline.errors import DecodeError, InputError
-from pipeline.packets import IndexMismatch, Packets, decoded_times_rise, read_packets
+from pipeline.packets import IndexMismatchError, Packets, decoded_times_rise, read_packets
 from pipeline.settings import Settings
 from pipeline.sources import Source
 
@@ -32,7 +33,8 @@ class SourceIndex:
     Attributes:
         source: what was probed.
         source_id: name of this content at this place, 16 hexadecimal digits.
-        content: by what its content is known.
+        size_bytes: of the recording, or of all images together.
+        file_state, sha256, etag, object_version, last_modified: by what its content is known, as in Content.
         container, codec: FFmpeg's names; None for images.
         size_wh: as stored, before rotation; None for images, which may differ.
         time_source: `pts`, or `order` where the container has no times or they run backwards.
@@ -47,7 +49,8 @@ class SourceIndex:
 
     source: Source
     source_id: str
-    content: Content
+    size_bytes: int
+    file_state: str
     time_source: str
     time_base: Fraction
     pts: npt.NDArray[np.int64]
@@ -60,6 +63,10 @@ class SourceIndex:
     start: datetime | None = None
     start_source: str | None = None
     error: str | None = None
+    sha256: str | None = None
+    etag: str | None = None
+    object_version: str | None = None
+    last_modified: datetime | None = None
 
     @property
     def n_frames(self) -> int:
@@ -97,25 +104,50 @@ def probe(source: Source, settings: Settings, on_step: Callable[[], None] = lamb
         return _index_images(source, content)
     try:
         return _index_recording(source, content, settings, on_step, by_index=True)
-    except IndexMismatch:
+    except IndexMismatchError:
         return _index_recording(source, content, settings, on_step, by_index=False)
 
 
-def has_changed(index: SourceIndex) -> bool:
+class Indexed(Protocol):
+    """What is known of a source that was indexed: a SourceIndex, or what is kept of one."""
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def file_state(self) -> str | None: ...
+
+    @property
+    def sha256(self) -> str | None: ...
+
+
+def has_changed(index: Indexed) -> bool:
     """Whether a source has other content than was indexed; it is only read again if something points to that.
 
     Raises:
-        InputError: it is in a store, which does not say.
+        InputError: it is in a store that does not say; `is_transient` is true.
     """
     source = index.source
     try:
-        if file_state(source) == index.content.state:
+        if file_state(source) == index.file_state:
             return False
-        return index.content.sha256 is None or content_sha256(source) != index.content.sha256
+        return index.sha256 is None or content_sha256(source) != index.sha256
     except InputError as error:
         if error.is_transient:
             raise
         return True
+
+
+def is_still(index: SourceIndex, record: Mapping[str, Any]) -> bool:
+    """Whether an index is of the content that a row of sources.parquet is about.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    content = Content(
+        index.size_bytes, index.file_state, index.sha256, index.etag, index.object_version, index.last_modified
+    )
+    return is_content_of(content, index.source, record)
 
 
 @dataclass(frozen=True)
@@ -158,7 +190,7 @@ def _index_recording(
     return SourceIndex(
         source=source,
         source_id=_source_id(source, content),
-        content=content,
+        **_known(content),
         time_source=PTS if times_hold else ORDER,
         time_base=time_base,
         pts=packets.pts[order] if times_hold else order.astype(np.int64),
@@ -199,7 +231,7 @@ def _index_images(source: Source, content: Content) -> SourceIndex:
     return SourceIndex(
         source=source,
         source_id=_source_id(source, content),
-        content=content,
+        **_known(content),
         time_source=ORDER,
         time_base=Fraction(1),
         pts=numbers,
@@ -207,6 +239,17 @@ def _index_images(source: Source, content: Content) -> SourceIndex:
         key_dts=numbers,
         frames_declared=len(source.files),
     )
+
+
+def _known(content: Content) -> dict[str, Any]:
+    return {
+        "size_bytes": content.size_bytes,
+        "file_state": content.state,
+        "sha256": content.sha256,
+        "etag": content.etag,
+        "object_version": content.version,
+        "last_modified": content.modified,
+    }
 
 
 def _source_id(source: Source, content: Content) -> str:

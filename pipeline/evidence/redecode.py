@@ -14,7 +14,7 @@ from pipeline.decode import SegmentDecoder
 from pipeline.errors import DecodeError, InputError
 from pipeline.frames import ArrayPicture, Frame
 from pipeline.images import read_image
-from pipeline.probe import probe
+from pipeline.probe import is_still, probe
 from pipeline.segments import Segment, plan
 from pipeline.settings import Settings
 from pipeline.sources import Source
@@ -58,13 +58,13 @@ def recording_frames(
         DecodeError: it cannot be decoded, or its content is not what was judged.
     """
     steps = steps or Steps()
-    every_frame = dataclasses.replace(settings, fps=None, every=1, keyframes=False)
+    every_frame = dataclasses.replace(settings, fps=None, every=1, keyframes=False, hash_remote=False)
     if indices is not None:
         every_frame = dataclasses.replace(every_frame, start_s=None, end_s=None, duration_s=None)
     index = probe(
         Source(record["source"], record["path"], "video", record["camera"]), every_frame, on_step=steps.step
     )
-    if index.sha256 != record["sha256"]:
+    if not is_still(index, record):
         raise DecodeError("its content has changed since it was judged", path=record["path"])
     segments = plan(index, every_frame)
     if indices is None:

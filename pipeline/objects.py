@@ -1,0 +1,133 @@
+"""What lies in a store: which objects there are, and by what the store tells their contents apart."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.storage import file_system, redacted, store_errors, to_url
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object and its state when it was listed or asked about.
+
+    Attributes:
+        url: its address.
+        size_bytes: of its content.
+        etag: the store's name for this content at this place, without quotes.
+        version: the version's or generation's name, where the store keeps versions and tells it.
+        modified: when it was written (UTC).
+    """
+
+    url: str
+    size_bytes: int
+    etag: str | None = None
+    version: str | None = None
+    modified: datetime | None = None
+
+    @property
+    def state(self) -> str:
+        """Changes when the object does."""
+        modified = self.modified.isoformat() if self.modified is not None else None
+        return f"{self.size_bytes} {self.etag} {self.version} {None if self.etag else modified}"
+
+
+def stat_object(url: str) -> StoredObject:
+    """An object as it is now.
+
+    Raises:
+        ConfigError: the address cannot be used.
+        InputError: there is no such object, or the store does not say.
+    """
+    system, path = file_system(url)
+    with store_errors(url):
+        about = system.info(path)
+    if about.get("type") == "directory":
+        raise InputError("not a file but a folder", path=redacted(url))
+    return object_from(url, about)
+
+
+def find_objects(url: str) -> list[StoredObject]:
+    """The object at an address, all below it if it is a folder, or all that fit it if it is a glob.
+
+    Empty if there is nothing. Objects with a name or a folder that begins with a dot are left out unless the
+    address itself names it.
+
+    Raises:
+        ConfigError: the address cannot be used.
+        InputError: the store refuses or cannot be reached.
+    """
+    system, path = file_system(url)
+    with store_errors(url):
+        own = _info(system, path)
+        if own is not None and own.get("type") != "directory":
+            return [object_from(url, own)]
+        if own is not None or not glob.has_magic(path):
+            return list(_below(system, url, path))
+        found: list[StoredObject] = []
+        for match, about in sorted(system.glob(path, detail=True).items()):
+            if about.get("type") == "directory":
+                found += _below(system, url, match)
+            else:
+                found.append(object_from(to_url(url, match), about))
+        return found
+
+
+def list_folder(url: str) -> dict[str, StoredObject]:
+    """The objects directly in a folder, by name.
+
+    Raises:
+        ConfigError: the address cannot be used.
+        InputError: there is no such folder, or the store does not say.
+    """
+    system, path = file_system(url)
+    with store_errors(url):
+        listed = [about for about in system.ls(path, detail=True) if about.get("type") != "directory"]
+    return {str(about["name"]).rpartition("/")[2]: object_from(to_url(url, about["name"]), about) for about in listed}
+
+
+def object_from(url: str, about: dict[str, Any]) -> StoredObject:
+    """An object from what its file system says of it (`info`, or `details` of an open file)."""
+    etag = about.get("ETag") or about.get("etag")
+    etag = str(etag).strip('"') if etag else None
+    version = about.get("VersionId") or about.get("generation") or about.get("version_id")
+    modified = about.get("LastModified") or about.get("updated") or about.get("last_modified")
+    return StoredObject(
+        url=url,
+        size_bytes=int(about["size"] or 0),
+        etag=etag,
+        version=str(version) if version not in (None, "null") else None,
+        modified=_moment(modified),
+    )
+
+
+def _info(system: Any, path: str) -> dict[str, Any] | None:
+    try:
+        return dict(system.info(path))
+    except FileNotFoundError:
+        return None
+
+
+def _below(system: Any, url: str, path: str) -> Iterator[StoredObject]:
+    base = path.rstrip("/")
+    for found, about in sorted(system.find(base, detail=True).items()):
+        names = found[len(base) :].strip("/").split("/")
+        if about.get("type") == "directory" or found.endswith("/") or any(name.startswith(".") for name in names):
+            continue
+        yield object_from(to_url(url, found), about)
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return (value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
