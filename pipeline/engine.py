@@ -1,50 +1,36 @@
-"""Ray: a pool of actors that hold the models; retries, a watchdog, bounded work in flight.
+"""Tasks and what becomes of them: handed to workers one at a time, retried, and given up.
 
 Frames never cross a process: a task is a source to probe or a segment to analyse, an answer is an index or rows.
-Each actor has one task at a time, so what is in flight never exceeds the number of workers.
+Each worker has one task at a time, so what is in flight never exceeds the number of workers.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
+import dataclasses
 import os
-import resource
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import ray
-import ray._private.ray_constants
-import ray._private.worker
 import ray.exceptions
 
-from pipeline.analyze import Analyzer, SegmentResult
-from pipeline.cores import available_cores
-from pipeline.errors import EngineError, FacemaskBatchError
-from pipeline.indices import PackedIndex, pack
-from pipeline.memory_limit import limit_memory
-from pipeline.probe import probe
+from pipeline.errors import FacemaskBatchError
+from pipeline.nodes import Node
+from pipeline.ray_session import reason
 from pipeline.segments import Segment
 from pipeline.settings import Settings
 from pipeline.sources import Source
+from pipeline.storage import is_url, local_path
+from pipeline.worker import NotOnNode
+from pipeline.workforce import POLL_S, Member, Workforce
 
-_POLL_S = 1.0
 _ANSWER_S = 0.1
-# Starting takes seconds, on a machine that is short of everything a minute; beyond this it has gone wrong.
-_START_TIMEOUT_S = 180.0
-_MAX_FAILED_STARTS = 3
-_OBJECT_STORE_BYTES = 256 * 1024 * 1024
-_OPEN_FILES, _OPEN_FILES_PER_WORKER = 256, 16
-_VITAL_PROCESSES = ("raylet", "gcs_server")
-_CONTINUE = "The same command goes on from what is done."
-# On one machine there is no other node to go on with: a busy one must not be declared dead for answering late.
-_PATIENCE = {"health_check_timeout_ms": 60_000, "health_check_failure_threshold": 20}
+# Workers that are about to start may be where a file is that those at hand have not.
+_NEWCOMERS_S = 30.0
 
 Task = TypeVar("Task", bound=Source | Segment)
 
@@ -58,64 +44,39 @@ class Outcome(Generic[Task]):
     reason: str | None = None
 
 
-class Worker:
-    """What runs in an actor: one task at a time, and beside it the answer to how far it is."""
+@dataclass
+class _Entry(Generic[Task]):
+    """A task that is not done.
 
-    def __init__(self, settings: Settings) -> None:
-        if settings.memory_limit is not None:
-            limit_memory(settings.memory_limit)
-        self._settings = settings
-        self._analyzer = Analyzer(settings)
-        self._n_tasks = self._n_probe_steps = 0
+    Attributes:
+        n_failures: how often its worker died, hung or failed unforeseen.
+        n_lost_nodes: how often the whole machine went, which rarely is the task's doing.
+        not_on: nodes that do not have its file.
+        waiting_since: when no worker at hand would do any more.
+    """
 
-    def perform(self, task: Source | Segment) -> PackedIndex | SegmentResult | FacemaskBatchError:
-        """Probe a source or analyse a segment. What is wrong with the input is an answer, not a failure."""
-        self._n_tasks += 1
-        try:
-            if isinstance(task, Source):
-                settings = self._settings.for_camera(task.camera)
-                return pack(probe(task, settings, on_step=self._count_probe_step), settings)
-            return self._analyzer.analyze(task)
-        except FacemaskBatchError as error:
-            return error
-
-    @ray.method(concurrency_group="control")
-    def progress(self) -> tuple[int, int, int]:
-        """Tasks begun, steps of the present one, and frames judged of it."""
-        return self._n_tasks, self._n_probe_steps + self._analyzer.n_steps, self._analyzer.n_judged
-
-    def _count_probe_step(self) -> None:
-        self._n_probe_steps += 1
-
-
-# Control questions have a thread of their own, so that they are answered while a task is worked on.
-_WorkerActor = ray.remote(  # type: ignore[call-overload]  # Ray's own stubs lack concurrency_groups
-    num_cpus=1, max_restarts=0, concurrency_groups={"control": 1}
-)(Worker)
+    task: Task
+    n_failures: int = 0
+    n_lost_nodes: int = 0
+    not_on: set[Node] = field(default_factory=set)
+    waiting_since: float = 0.0
 
 
 @dataclass
 class _Running(Generic[Task]):
-    task: Task
-    attempt: int
-    actor: Any
+    entry: _Entry[Task]
+    member: Member
+    progress_since: float
     question: Any = None
     progress: Any = None
-    progress_since: float = 0.0
     n_judged: int = 0
 
 
-@dataclass(frozen=True)
-class _Starting:
-    actor: Any
-    since: float
-
-
 class WorkerPool:
-    """Actors on this machine, or on the cluster at `settings.address`.
+    """Workers on this machine, or on the cluster at `settings.address`.
 
     A task whose worker dies or stops showing progress is tried again on a new worker, `settings.attempts` times
-    in all; then its outcome says why it failed.
+    in all; then its outcome says why it failed. Nodes that die are counted apart, and as often.
 
     Raises:
         EngineError: Ray cannot be started, or workers die before they have done anything.
@@ -123,32 +84,16 @@ class WorkerPool:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._n_workers = settings.workers or available_cores()
-        self._idle: list[Any] = []
-        self._starting: dict[Any, _Starting] = {}
-        self._n_failed_starts = 0
+        self._workers = Workforce(settings)
 
     def __enter__(self) -> WorkerPool:
-        _start_ray(self._settings.address, self._n_workers)
-        try:
-            for _ in range(self._n_workers):
-                self._start_worker()
-            while self._starting:
-                done, _ = ray.wait(list(self._starting), num_returns=1, timeout=_POLL_S)
-                _check_ray()
-                self._take_on(done)
-        except ray.exceptions.RayError as error:
-            ray.shutdown()
-            raise EngineError(f"the workers cannot be started ({_reason(error)})") from error
-        except BaseException:
-            ray.shutdown()
-            raise
+        self._workers.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ray.shutdown()
+        self._workers.close()
 
     def run(
         self, tasks: Iterator[Task | None], on_progress: Callable[[int], None] | None = None
@@ -160,59 +105,100 @@ class WorkerPool:
             on_progress: called now and then with the number of frames judged in tasks that are not done yet.
         """
         running: dict[Any, _Running[Task]] = {}
-        again: deque[tuple[Task, int]] = deque()
-        numbered = ((task, 1) if task is not None else None for task in tasks)
+        again: deque[_Entry[Task]] = deque()
         last_poll = time.monotonic()
-        while True:
-            while self._idle and (entry := again.popleft() if again else next(numbered, None)):
-                actor = self._idle.pop()
-                running[actor.perform.remote(entry[0])] = _Running(*entry, actor, progress_since=time.monotonic())
-            if not running and self._idle:
-                return
-            done, _ = ray.wait([*running, *self._starting], num_returns=1, timeout=_POLL_S)
-            self._take_on(reference for reference in done if reference in self._starting)
-            for reference in [reference for reference in done if reference in running]:
+        are_more = True
+        while are_more or running or again:
+            yield from self._give_up(again)
+            are_more = self._hand_out(running, again, tasks) and are_more
+            for reference in self._workers.wait(running.keys()):
                 outcome = self._finish(running.pop(reference), reference, again)
                 if outcome is not None:
                     yield outcome
-            if time.monotonic() - last_poll >= _POLL_S:
+            if time.monotonic() - last_poll >= POLL_S:
                 last_poll = time.monotonic()
-                _check_ray()
                 self._end_hung_workers(running)
                 if on_progress is not None:
                     on_progress(sum(entry.n_judged for entry in running.values()))
+            self._workers.adjust(None if are_more else len(running) + len(again))
 
-    def _finish(self, entry: _Running[Task], reference: Any, again: deque[tuple[Task, int]]) -> Outcome[Task] | None:
+    def _hand_out(
+        self, running: dict[Any, _Running[Task]], again: deque[_Entry[Task]], tasks: Iterator[Task | None]
+    ) -> bool:
+        """Give tasks to idle workers, those that are tried again first; returns whether there may be more."""
+        for entry in list(again):
+            member = self._workers.take(not_on=entry.not_on)
+            if member is not None:
+                again.remove(entry)
+                running[member.actor.perform.remote(_whole_path(entry.task))] = _begun(entry, member)
+        while self._workers.has_idle:
+            try:
+                task = next(tasks)
+            except StopIteration:
+                return False
+            if task is None:
+                return True
+            member = self._workers.take()
+            assert member is not None
+            running[member.actor.perform.remote(_whole_path(task))] = _begun(_Entry(task), member)
+        return True
+
+    def _finish(self, running: _Running[Task], reference: Any, again: deque[_Entry[Task]]) -> Outcome[Task] | None:
+        entry, member = running.entry, running.member
         try:
             answer = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
             # The worker lives, but after an error that nobody foresaw (no memory, say) it may fail at anything.
-            ray.kill(entry.actor)
-            self._start_worker()
-            return self._retry(entry, f"{type(error.cause).__name__}: {_reason(error.cause)}", again)
+            self._workers.dismiss(member)
+            return self._try_again(entry, reason(error), again)
         except ray.exceptions.RayError as error:
-            self._start_worker()
-            hung = time.monotonic() - entry.progress_since > self._settings.stall_timeout_s
-            reason = f"no progress for {self._settings.stall_timeout_s:g} s" if hung else _reason(error)
-            return self._retry(entry, reason, again)
-        self._idle.append(entry.actor)
+            self._workers.dismiss(member)
+            if time.monotonic() - running.progress_since > self._settings.stall_timeout_s:
+                return self._try_again(entry, f"no progress for {self._settings.stall_timeout_s:g} s", again)
+            if self._workers.has_lost(member.node):
+                return self._try_elsewhere(entry, member.node, again)
+            return self._try_again(entry, reason(error), again)
+        self._workers.give_back(member)
+        if isinstance(answer, NotOnNode):
+            entry.not_on.add(member.node)
+            entry.waiting_since = time.monotonic()
+            again.append(entry)
+            return None
         if isinstance(answer, FacemaskBatchError):
             return Outcome(entry.task, None, answer.cause)
         return Outcome(entry.task, answer)
 
-    def _retry(self, entry: _Running[Task], reason: str, again: deque[tuple[Task, int]]) -> Outcome[Task] | None:
-        if entry.attempt < self._settings.attempts:
-            again.append((entry.task, entry.attempt + 1))
+    def _try_again(self, entry: _Entry[Task], cause: str, again: deque[_Entry[Task]]) -> Outcome[Task] | None:
+        entry.n_failures += 1
+        if entry.n_failures < self._settings.attempts:
+            again.append(entry)
             return None
-        times = "once" if entry.attempt == 1 else f"{entry.attempt} times"
-        return Outcome(entry.task, None, f"{reason}; tried {times}")
+        return Outcome(entry.task, None, f"{cause}; tried {_times(entry.n_failures)}")
+
+    def _try_elsewhere(self, entry: _Entry[Task], node: Node, again: deque[_Entry[Task]]) -> Outcome[Task] | None:
+        """Machines go for reasons of their own: no failure of the task. But a task that ends them must end too."""
+        entry.n_lost_nodes += 1
+        if entry.n_lost_nodes < self._settings.attempts:
+            again.append(entry)
+            return None
+        cause = f"the node that worked on it went, {node.name}; {_times(entry.n_lost_nodes)}"
+        return Outcome(entry.task, None, cause)
+
+    def _give_up(self, again: deque[_Entry[Task]]) -> Iterator[Outcome[Task]]:
+        """Outcomes of tasks whose file is on none of the nodes there are, newcomers included."""
+        nodes = self._workers.nodes
+        for entry in [entry for entry in again if entry.not_on and nodes and entry.not_on >= nodes]:
+            if self._workers.is_growing and time.monotonic() - entry.waiting_since < _NEWCOMERS_S:
+                continue
+            again.remove(entry)
+            yield Outcome(entry.task, None, _absence(entry))
 
     def _end_hung_workers(self, running: dict[Any, _Running[Task]]) -> None:
         """Ask every worker how far it is; end those that have not moved for too long."""
         if not running:
             return
         for entry in running.values():
-            entry.question = entry.question or entry.actor.progress.remote()
+            entry.question = entry.question or entry.member.actor.progress.remote()
         questions = {entry.question: entry for entry in running.values()}
         # No longer: a frozen worker must not hold up the others. Its answer is looked for again next time.
         answered, _ = ray.wait(list(questions), num_returns=len(questions), timeout=_ANSWER_S)
@@ -229,105 +215,32 @@ class WorkerPool:
                 entry.progress, entry.progress_since = progress, now
         for entry in running.values():
             if now - entry.progress_since > self._settings.stall_timeout_s:
-                ray.kill(entry.actor)
-
-    def _start_worker(self) -> None:
-        actor = _WorkerActor.remote(self._settings)
-        self._starting[actor.progress.remote()] = _Starting(actor, time.monotonic())
-
-    def _take_on(self, answered: Iterable[Any]) -> None:
-        """Workers that have answered are ready; those that died or never answer are replaced, but not for ever."""
-        for reference in answered:
-            actor = self._starting.pop(reference).actor
-            try:
-                ray.get(reference)
-            except ray.exceptions.RayError as error:
-                self._replace(_reason(error), error)
-                continue
-            self._idle.append(actor)
-            self._n_failed_starts = 0
-        now = time.monotonic()
-        for reference in [r for r, entry in self._starting.items() if now - entry.since > _START_TIMEOUT_S]:
-            ray.kill(self._starting.pop(reference).actor)
-            self._replace(f"no answer for {_START_TIMEOUT_S:g} s")
-
-    def _replace(self, reason: str, error: BaseException | None = None) -> None:
-        self._n_failed_starts += 1
-        if self._n_failed_starts >= _MAX_FAILED_STARTS:
-            raise EngineError(
-                f"the workers cannot be started ({reason})",
-                remedy=f"Give fewer --workers, or more memory. {_CONTINUE}",
-            ) from error
-        self._start_worker()
+                ray.kill(entry.member.actor)
 
 
-def _check_ray() -> None:
-    """Raise EngineError if Ray's own processes on this machine have died: workers would be waited for in vain."""
-    node = ray._private.worker._global_node
-    dead: list[tuple[str, Any]] = node.dead_processes() if node is not None else []
-    for kind, _ in dead:
-        if kind in _VITAL_PROCESSES:
-            raise EngineError(f"Ray has broken down (its process {kind} has died)", remedy=_CONTINUE)
+def _begun(entry: _Entry[Task], member: Member) -> _Running[Task]:
+    return _Running(entry, member, progress_since=time.monotonic())
 
 
-def _allow_open_files(n_workers: int) -> None:
-    """Raise the soft limit of open files as far as it is needed; Ray hangs and times out where it is too low."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = _OPEN_FILES + n_workers * _OPEN_FILES_PER_WORKER
-    if resource.RLIM_INFINITY in (soft, hard) or soft >= needed:
-        return
-    if hard < needed:
-        raise EngineError(
-            f"this process may open {hard} files; {n_workers} workers need {needed}",
-            remedy=f"Raise the limit (ulimit -n {needed}), or give fewer --workers.",
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+def _whole_path(task: Source | Segment) -> Source | Segment:
+    """The task as a worker is to have it, who may stand in another folder."""
+    source = task if isinstance(task, Source) else task.source
+    if not is_url(source.path):
+        source = dataclasses.replace(source, path=os.path.abspath(local_path(source.path)))
+    return source if isinstance(task, Source) else dataclasses.replace(task, source=source)
 
 
-def _start_ray(address: str | None, n_workers: int) -> None:
-    _allow_open_files(n_workers)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    try:
-        with _own_signal_handlers():
-            # What Ray does by default on desktops: without a cluster everything listens on loopback alone.
-            os.environ[ray._private.ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0" if address is None else "1"
-            ray._private.ray_constants.ENABLE_RAY_CLUSTER = address is not None
-            if address is not None:
-                ray.init(address=address, **quiet)
-                return
-            ray.init(
-                address="local",
-                num_cpus=n_workers,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _system_config=_PATIENCE,
-                **quiet,
-            )
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        where = "on this machine" if address is None else f"at {address}"
-        remedy = "Check --address, or leave it out to run on this machine alone."
-        if address is None:
-            remedy = "See whether memory, /tmp or the limits of files and processes (ulimit -a) are used up."
-        raise EngineError(f"Ray cannot be reached {where} ({error})", remedy=remedy) from error
+def _absence(entry: _Entry[Any]) -> str:
+    source = entry.task if isinstance(entry.task, Source) else entry.task.source
+    if not os.path.exists(local_path(source.path)):
+        return "the file cannot be read (No such file or directory)"
+    first = min(node.name for node in entry.not_on)
+    others = f" and {len(entry.not_on) - 1} other nodes" if len(entry.not_on) > 1 else ""
+    return (
+        f"it is on this machine but not on node {first}{others}; recordings must lie under the same path on all "
+        "nodes, in a shared folder, or be given as URLs"
+    )
 
 
-@contextlib.contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Keep what this process does on signals: Ray puts a handler in place that ends it with a stack trace."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            if handler is not None:
-                signal.signal(number, handler)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what an error says, which is the cause; what Ray adds are traces and hints for operators."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

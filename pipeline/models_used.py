@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ModelError
-from pipeline.inference import CLASSIFIER_TASK, DETECTOR_TASK, load_card, resolve_model
+from pipeline.inference import CLASSIFIER_TASK, DETECTOR_TASK, card_path, load_card, resolve_model
+from pipeline.model_files import FileContent, pack
 from pipeline.settings import Settings
 
 
@@ -21,7 +23,7 @@ class ModelFile:
     sha256: str
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dataclasses.asdict(self)
 
 
 def model_files(settings: Settings) -> dict[str, ModelFile]:
@@ -30,6 +32,27 @@ def model_files(settings: Settings) -> dict[str, ModelFile]:
         "detector": _model_file(settings.detector, DETECTOR_TASK),
         "classifier": _model_file(settings.classifier, CLASSIFIER_TASK),
     }
+
+
+def travelling(settings: Settings) -> tuple[Settings, dict[str, FileContent]]:
+    """The settings with models named by whole paths, and the files under these paths, for machines without them.
+
+    Raises:
+        ModelError: one is missing or cannot be read.
+    """
+    detector, detector_files = _paths(settings.detector, DETECTOR_TASK)
+    classifier, classifier_files = _paths(settings.classifier, CLASSIFIER_TASK)
+    named = dataclasses.replace(settings, detector=str(detector), classifier=str(classifier))
+    return named, pack([*detector_files, *classifier_files])
+
+
+def _paths(name_or_path: str, task: str) -> tuple[Path, list[Path]]:
+    """A model's file, and all files that belong to it."""
+    if name_or_path.endswith(".onnx"):
+        path = Path(name_or_path).absolute()
+        return path, [path]
+    path = resolve_model(name_or_path, task).absolute()
+    return path, [path, card_path(path)]
 
 
 def _model_file(name_or_path: str, task: str) -> ModelFile:

@@ -1,0 +1,270 @@
+"""The workers of a run: how many there may be, which are starting, idle or at work, and which are not fit.
+
+On one machine there are as many as asked for from the start, or the run fails. On a cluster their number follows its
+nodes: more are started as CPUs appear, and those that have nothing left to do give theirs back, so that the cluster
+can grow and shrink with the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.exceptions
+
+from pipeline import ray_session
+from pipeline.cores import available_cores
+from pipeline.environment import environment
+from pipeline.errors import EngineError, FacemaskBatchError
+from pipeline.models_used import travelling
+from pipeline.nodes import Demand, Node, alive_nodes
+from pipeline.settings import Settings
+from pipeline.worker import Readiness, Worker
+
+POLL_S = 1.0
+# Starting takes seconds, on a machine that is short of everything a minute; beyond this it has gone wrong.
+START_TIMEOUT_S = 180.0
+# A cluster may first have to be given a machine, which boots and fetches an image.
+CLUSTER_START_TIMEOUT_S = 900.0
+MAX_FAILED_STARTS = 3
+# How often a cluster is asked for its nodes, when idle workers are let go, and when starting is tried again.
+CENSUS_S, IDLE_S, PAUSE_S = 5.0, 30.0, 30.0
+
+_log = logging.getLogger(__name__)
+
+# Control questions have a thread of their own, so that they are answered while a task is worked on.
+_WorkerActor = ray.remote(  # type: ignore[call-overload]  # Ray's own stubs lack concurrency_groups
+    max_restarts=0, concurrency_groups={"control": 1}
+)(Worker)
+
+
+@dataclass(eq=False)
+class Member:
+    """A worker that is ready, or works."""
+
+    actor: Any
+    node: Node
+    idle_since: float
+
+
+@dataclass(frozen=True)
+class _Starting:
+    actor: Any
+    since: float
+
+
+@dataclass(frozen=True)
+class _Unfit:
+    """A worker on a node that is not to be used. It stays, so that Ray starts no other on the CPUs that it holds."""
+
+    actor: Any
+    node: Node
+    cause: str
+
+
+class Workforce:
+    """Starts workers, keeps their number right, and hands them out.
+
+    Raises:
+        EngineError: Ray cannot be started, no worker can, or none is fit.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._on_cluster = settings.address is not None
+        self._demand = Demand(settings.cpus_per_worker, settings.memory_per_worker)
+        n_local = max(1, available_cores() // settings.cpus_per_worker)
+        self._n_wanted = settings.workers or (None if self._on_cluster else n_local)
+        self._members: set[Member] = set()
+        self._idle: list[Member] = []
+        self._starting: dict[Any, _Starting] = {}
+        self._unfit: list[_Unfit] = []
+        self._n_failed_starts = 0
+        self._paused_until = self._last_census = 0.0
+        self._capacity = 0
+        self._alone_since = time.monotonic()
+
+    def open(self) -> None:
+        """Start Ray and the first workers; comes back when all are ready, on a cluster when one is."""
+        ray_session.start(self._settings.address, self._n_wanted or 1, self._settings.cpus_per_worker)
+        try:
+            self._prepare_to_start()
+            self.adjust()
+            while not self._members or (self._starting and not self._on_cluster):
+                self.wait([])
+                self.adjust()
+        except ray.exceptions.RayError as error:
+            self.close()
+            raise EngineError(f"the workers cannot be started ({ray_session.reason(error)})") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the workers and Ray."""
+        ray_session.stop()
+
+    def wait(self, references: Collection[Any]) -> list[Any]:
+        """Those of `references` that are done; comes back when one is, a worker is ready, or a second has passed."""
+        waited_for = [*references, *self._starting]
+        if not waited_for:
+            time.sleep(POLL_S)  # starting is paused
+            return []
+        done, _ = ray.wait(waited_for, num_returns=1, timeout=POLL_S)
+        ray_session.check()
+        self._take_on(reference for reference in done if reference in self._starting)
+        return [reference for reference in done if reference not in self._starting and reference in references]
+
+    @property
+    def nodes(self) -> set[Node]:
+        """Where there are workers that are ready or at work."""
+        return {member.node for member in self._members}
+
+    @property
+    def is_growing(self) -> bool:
+        """Whether workers are on their way, perhaps on nodes where there are none yet."""
+        return bool(self._starting)
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether `take` would find a worker."""
+        return bool(self._idle)
+
+    def take(self, *, not_on: Collection[Node] = ()) -> Member | None:
+        """An idle worker, who works from now on; None if there is none, or only on nodes that will not do."""
+        for position in range(len(self._idle) - 1, -1, -1):
+            if self._idle[position].node not in not_on:
+                return self._idle.pop(position)
+        return None
+
+    def give_back(self, member: Member) -> None:
+        """The worker is idle again."""
+        member.idle_since = time.monotonic()
+        self._idle.append(member)
+
+    def dismiss(self, member: Member) -> None:
+        """The worker has died, or is to die; `adjust` replaces it."""
+        ray.kill(member.actor)
+        self._members.discard(member)
+        if member in self._idle:
+            self._idle.remove(member)
+        self._last_census = 0.0
+
+    def has_lost(self, node: Node) -> bool:
+        """Whether a node has left the cluster."""
+        return self._on_cluster and node.node_id not in alive_nodes()
+
+    def adjust(self, n_tasks_left: int | None = None) -> None:
+        """Start workers that are missing; on a cluster, also let go those that are too many.
+
+        Args:
+            n_tasks_left: how many tasks are not done; None while nobody knows.
+        """
+        now = time.monotonic()
+        self._end_late_starts(now)
+        target = self._target(now)
+        if self._on_cluster and n_tasks_left is not None:
+            target = min(target, max(1, n_tasks_left))
+        n_too_many = len(self._members) + len(self._starting) - target
+        if n_too_many > 0 and self._on_cluster:
+            self._let_go(n_too_many, now)
+        if now >= self._paused_until:
+            for _ in range(-n_too_many):
+                self._start_one()
+
+    def _prepare_to_start(self) -> None:
+        settings, files = travelling(self._settings)
+        self._actor_class = _WorkerActor.options(**self._demand.as_resources())
+        self._arguments = (settings, ray.put(files), environment() if self._on_cluster else None)
+        if self._on_cluster:
+            return
+        n_fitting = sum(map(self._demand.n_fitting, alive_nodes().values()))
+        if n_fitting == 0 or n_fitting < (self._settings.workers or 0):
+            asked = self._settings.workers or 1
+            raise EngineError(
+                f"{asked} workers of {self._demand.memory_mib} MiB do not fit into this machine, {n_fitting} do",
+                remedy="Give fewer --workers, or a smaller --memory-per-worker.",
+            )
+        self._n_wanted = min(self._n_wanted or 1, n_fitting)
+
+    def _target(self, now: float) -> int:
+        if not self._on_cluster:
+            return (self._n_wanted or 1) - len(self._unfit)
+        if now - self._last_census >= CENSUS_S:
+            self._last_census = now
+            nodes = alive_nodes()
+            self._capacity = sum(map(self._demand.n_fitting, nodes.values()))
+            self._unfit = [worker for worker in self._unfit if worker.node.node_id in nodes]
+        if self._n_wanted is not None:
+            return self._n_wanted
+        # At least one is asked for: a cluster that grows on demand has to see the demand.
+        return max(1, self._capacity - len(self._unfit))
+
+    def _start_one(self) -> None:
+        actor = self._actor_class.remote(*self._arguments)
+        self._starting[actor.prepare.remote()] = _Starting(actor, time.monotonic())
+
+    def _let_go(self, n_too_many: int, now: float) -> None:
+        """Those first that have not started; then those that have been idle for some time."""
+        for reference in list(self._starting)[:n_too_many]:
+            ray.kill(self._starting.pop(reference).actor)
+            n_too_many -= 1
+        for member in [m for m in self._idle if now - m.idle_since >= IDLE_S][: max(0, n_too_many)]:
+            self.dismiss(member)
+
+    def _take_on(self, answered: Iterable[Any]) -> None:
+        for reference in answered:
+            actor = self._starting.pop(reference).actor
+            try:
+                readiness: Readiness = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                self._count_failed_start(ray_session.reason(error), error)
+                continue
+            if readiness.error is not None:
+                self._set_aside(actor, readiness.node, readiness.error)
+                continue
+            member = Member(actor, readiness.node, time.monotonic())
+            self._members.add(member)
+            self._idle.append(member)
+            self._n_failed_starts = 0
+
+    def _set_aside(self, actor: Any, node: Node, error: FacemaskBatchError) -> None:
+        if not any(worker.cause == error.cause for worker in self._unfit):
+            _log.warning("node %s is not used: %s", node.name, error)
+        self._unfit.append(_Unfit(actor, node, error.cause))
+        if not self._members and len(self._unfit) >= (self._capacity if self._on_cluster else 1):
+            raise EngineError(f"no node can be used; {node.name}: {error}", remedy=error.remedy) from error
+
+    def _count_failed_start(self, reason: str, error: BaseException | None = None) -> None:
+        self._n_failed_starts += 1
+        if self._n_failed_starts < MAX_FAILED_STARTS:
+            return
+        if self._on_cluster and self._members:  # the others go on
+            self._n_failed_starts = 0
+            self._paused_until = time.monotonic() + PAUSE_S
+            return
+        raise EngineError(
+            f"the workers cannot be started ({reason})",
+            remedy=f"Give fewer --workers, or more memory. {ray_session.CONTINUE}",
+        ) from error
+
+    def _end_late_starts(self, now: float) -> None:
+        if self._on_cluster:
+            # Who has not begun may be waiting for a machine. That there is nobody at all must end, though.
+            if self._members:
+                self._alone_since = now
+            elif now - self._alone_since > CLUSTER_START_TIMEOUT_S:
+                raise EngineError(
+                    f"no worker has started for {CLUSTER_START_TIMEOUT_S:g} s: the cluster has room for "
+                    f"{self._capacity}, if nothing else runs on it",
+                    remedy=f"See `ray status`, and what --cpus-per-worker and --memory-per-worker ask for. "
+                    f"{ray_session.CONTINUE}",
+                )
+            return
+        for reference in [r for r, entry in self._starting.items() if now - entry.since > START_TIMEOUT_S]:
+            ray.kill(self._starting.pop(reference).actor)
+            self._count_failed_start(f"no answer for {START_TIMEOUT_S:g} s")
