@@ -21,9 +21,10 @@ from PIL import Image
 
 import pipeline
 from pipeline import workforce
-from pipeline.auditing import CHANGED, Observer
 from pipeline.engine import WorkerPool
 from pipeline.errors import EngineError
+from pipeline.judging import CHANGED
+from pipeline.observer import Observer
 from pipeline.settings import Settings
 
 POLL_S = 0.002
