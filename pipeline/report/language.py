@@ -65,11 +65,15 @@ class Language:
     def duration(self, seconds: float) -> str:
         """A length of time in the unit that suits it."""
         if seconds < 100:
-            return f"{self.number(seconds, 1)} s"
+            return f"{self.number(seconds, 1)} {self.texts['seconds_unit']}"
         if seconds < 5_400:
-            return f"{self.number(seconds / 60, 1)} min"
+            return f"{self.number(seconds / 60, 1)} {self.texts['minutes_unit']}"
         hours = seconds / 3_600
         return f"{self.number(hours, 1 if hours < 1_000 else 0)} {self.texts['hours_unit']}"
+
+    def written_moment(self, text: str | None) -> str:
+        """A point in time as run.json has it, in UTC."""
+        return _NOTHING if not text else f"{self.moment(datetime.fromisoformat(text), 'UTC')} UTC"
 
     def moment(self, moment: datetime | None, time_zone: str) -> str:
         """A point in time on a local clock, to the second."""

@@ -37,7 +37,7 @@ _TIMELINE_COLUMNS = ["source", "end_source", "label", "start_pts_s", "end_pts_s"
 class Report:
     """Where a report is, and how large."""
 
-    path: Path
+    path: Path | str
     size_bytes: int
 
 
@@ -86,7 +86,11 @@ def _render(audit: AuditFolder, language: Language) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=language.number, percent=language.percent, duration=language.duration, moment=language.moment
+        written_moment=language.written_moment,
+        number=language.number,
+        percent=language.percent,
+        duration=language.duration,
+        moment=language.moment,
     )
     environment.globals.update(t=language.text, language=language)
     named_rules = {camera: rules_of(camera) for camera in audit.run.get("cameras", {})}
@@ -95,6 +99,7 @@ def _render(audit: AuditFolder, language: Language) -> str:
         made=datetime.now(timezone.utc),
         period=_period(records, rules_of, language),
         figures=figures,
+        n_cameras=len({record["camera"] for record in records}),
         coverage=covered,
         cameras=figures.by_camera[:_MAX_CAMERAS],
         zone_of=lambda camera: rules_of(camera).time_zone,
@@ -110,7 +115,11 @@ def _render(audit: AuditFolder, language: Language) -> str:
         sampling=_sampling(audit.run),
         rules=named_rules,
         listing=listing(incidents, audit.folder, rules_of),
-        script_texts={key: language.texts[key] for key in language.texts if key.startswith("js_")},
+        script_texts={
+            key: language.texts[key]
+            for key in language.texts
+            if key.startswith("js_") or key in ("percent_sign", "seconds_unit")
+        },
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import itertools
 import shutil
 from collections.abc import Iterator
@@ -160,13 +162,77 @@ def test_no_screen_is_too_narrow(page: Any, width: int) -> None:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@contextlib.contextmanager
+def on_screen(page: Any, width: int, *, medium: str = "screen") -> Iterator[None]:
+    """The page as it is laid out at that width; A4 within the page's margins is 688 pixels wide."""
+    metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium})
+    try:
+        yield
+    finally:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize(("width", "medium"), [(360, "screen"), (1280, "screen"), (688, "print")])
+def test_no_text_is_cut_off_or_lies_upon_another(page: Any, width: int, medium: str) -> None:
+    """Where words are, by their own boxes: inside the page or a part that scrolls, and none over the other."""
+    with on_screen(page, width, medium=medium):
+        found = page.execute_script(
+            """
+            const words = [], hidden = "script,style,noscript,select,svg,details:not([open]) > :not(summary)";
+            const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+            for (let n = walker.nextNode(); n; n = walker.nextNode()) {
+              const e = n.parentElement;
+              if (!n.data.trim() || e.closest(hidden) || !e.checkVisibility()) continue;
+              const range = document.createRange();
+              range.selectNodeContents(n);
+              for (const r of range.getClientRects()) if (r.width > 1)
+                words.push({x1: r.left, y1: r.top, x2: r.right, y2: r.bottom, text: n.data.trim().slice(0, 60),
+                            scrolls: getComputedStyle(e.closest(".scroll") || e).overflowX === "auto"});
+            }
+            const outside = words.filter((w) => !w.scrolls && (w.x2 > innerWidth + 1 || w.x1 < -1));
+            const upon = [];
+            words.sort((a, b) => a.y1 - b.y1);
+            words.forEach((a, place) => { for (let k = place + 1; k < words.length && words[k].y1 < a.y2 - 3; k++) {
+              const b = words[k];
+              const [wide, high] = [Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1), Math.min(a.y2, b.y2) - b.y1];
+              if (wide > 2 && high > 3) upon.push([a.text, b.text]);
+            } });
+            return {n: words.length, outside: outside.map((w) => w.text), upon};
+            """
+        )
+    assert found["n"] > 100
+    assert (found["outside"], found["upon"]) == ([], [])
+
+
+def test_the_chart_of_a_day_is_painted_in_its_colours(page: Any) -> None:
+    """The cells of the heat map on a screenshot: red where nobody complied, light where everybody did, else white."""
+    rate_of_hour = {8: 1 / (N_BARE + 1)}  # one of all who were seen at the gate in that hour had a mask
+    with on_screen(page, 1280):
+        page.execute_script("document.querySelector('.heat').scrollIntoView()")
+        boxes = page.execute_script(
+            "return [...document.querySelectorAll('.heat svg rect')].slice(0, 24)"
+            ".map(r => r.getBoundingClientRect()).map(r => [r.left, r.top, r.width, r.height])"
+        )
+        picture = np.asarray(Image.open(io.BytesIO(page.get_screenshot_as_png())).convert("RGB")).astype(int)
+    assert len(boxes) == 24
+    for hour, (left, top, width, height) in enumerate(boxes):
+        corner = picture[round(top + height * 0.15), round(left + width * 0.15)]
+        if hour in rate_of_hour:
+            assert corner[0] - corner[2] > 80, (hour, corner)
+        else:
+            assert corner.min() > 245, (hour, corner)
+
+
 def test_headings_images_and_controls_have_names(page: Any) -> None:
     levels = page.execute_script("return [...document.querySelectorAll('h1,h2,h3')].map(h => Number(h.tagName[1]))")
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     unnamed = page.execute_script(
-        "return [...document.querySelectorAll('svg')].filter(s => s.getAttribute('role') !== 'img' "
-        "|| !s.getAttribute('aria-label')).length"
+        "return [...document.querySelectorAll('svg:not([aria-hidden=true])')]"
+        ".filter(s => s.getAttribute('role') !== 'img' || !s.getAttribute('aria-label')).length"
         " + [...document.querySelectorAll('img')].filter(i => !i.alt).length"
         " + [...document.querySelectorAll('select,input')].filter(c => !c.labels.length).length"
     )
