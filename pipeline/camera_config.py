@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.camera_names import camera_name
 from pipeline.cameras import CameraRules, Hours, Zone
 from pipeline.clock import parse_moment, zone
 from pipeline.errors import ConfigError
 from pipeline.report_settings import IncidentSettings, ReportSettings
 from pipeline.settings import Settings
-from pipeline.sources import camera_name
 
 if sys.version_info >= (3, 11):
     import tomllib

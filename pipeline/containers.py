@@ -111,12 +111,12 @@ def demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]
 
 
 def holds_video(path: str) -> bool:
-    """Whether FFmpeg sees a recording in this file, whatever its name."""
+    """Whether FFmpeg sees a recording in this file, whatever its name; of a store that fails it is not ruled out."""
     try:
         with open_recording(path):
             return True
-    except (InputError, DecodeError):
-        return False
+    except (InputError, DecodeError) as error:
+        return error.is_transient
 
 
 def describe(error: av.FFmpegError) -> str:

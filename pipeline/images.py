@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.errors import DecodeError
+from pipeline.errors import DecodeError, FacemaskBatchError, InputError
 from pipeline.frames import RgbImage
+from pipeline.remote_file import read_object
+from pipeline.storage import is_url
 
 # More than any camera gives; beyond it a small file that unpacks to gigabytes is the likelier explanation.
 MAX_PIXELS = 100_000_000
+_MAX_OBJECT_BYTES = 256 << 20
 # Pillow knows formats beyond these, some of which it hands to other programs (EPS to Ghostscript).
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
@@ -21,13 +25,17 @@ def read_image(path: str) -> RgbImage:
 
     Of an animation the first picture is taken; 16-bit greys are reduced to 8 bits.
 
+    Args:
+        path: a local file, or the URL of an object in a store.
+
     Raises:
         DecodeError: it is missing, damaged, no image, or larger than MAX_PIXELS.
+        InputError: the store that it is in did not answer this time.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(_file(path), formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DecodeError(f"{image.width} x {image.height} pixels are too many", path=path)
                 return _upright_rgb(image)
@@ -38,10 +46,22 @@ def read_image(path: str) -> RgbImage:
     except MemoryError as error:
         raise DecodeError("there is not enough memory for the image", path=path) from error
     except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, DecodeError):
+        if isinstance(error, FacemaskBatchError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise DecodeError(f"the image cannot be decoded ({reason})", path=path) from error
+
+
+def _file(path: str) -> str | io.BytesIO:
+    """What Pillow reads an image from."""
+    if not is_url(path):
+        return path
+    try:
+        return io.BytesIO(read_object(path, _MAX_OBJECT_BYTES))
+    except InputError as error:
+        if error.is_transient:
+            raise
+        raise DecodeError(error.cause, path=path) from error
 
 
 def _upright_rgb(image: Image.Image) -> RgbImage:

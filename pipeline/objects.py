@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -22,6 +22,7 @@ class StoredObject:
         etag: the store's name for this content at this place, without quotes.
         version: the version's or generation's name, where the store keeps versions and tells it.
         modified: when it was written (UTC).
+        is_named: whether the address that was given means this object, rather than a folder above it.
     """
 
     url: str
@@ -29,6 +30,7 @@ class StoredObject:
     etag: str | None = None
     version: str | None = None
     modified: datetime | None = None
+    is_named: bool = False
 
     @property
     def state(self) -> str:
@@ -66,7 +68,7 @@ def find_objects(url: str) -> list[StoredObject]:
     with store_errors(url):
         own = _info(system, path)
         if own is not None and own.get("type") != "directory":
-            return [object_from(url, own)]
+            return [replace(object_from(url, own), is_named=True)]
         if own is not None or not glob.has_magic(path):
             return list(_below(system, url, path))
         found: list[StoredObject] = []
@@ -74,7 +76,7 @@ def find_objects(url: str) -> list[StoredObject]:
             if about.get("type") == "directory":
                 found += _below(system, url, match)
             else:
-                found.append(object_from(to_url(url, match), about))
+                found.append(replace(object_from(to_url(url, match), about), is_named=True))
         return found
 
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import glob
-import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
 
 from natsort import natsorted
 
-from pipeline.errors import ConfigError, InputError
+from pipeline.camera_names import camera_name, camera_pattern, listed_camera, printable
+from pipeline.errors import InputError
+from pipeline.objects import find_objects
 from pipeline.sniff import find_videos
+from pipeline.storage import check_url, is_url, local_path
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-_MAX_CAMERA_BYTES = 200
 # Files with these names are sources even when they cannot be opened: a broken recording must not go unnoticed.
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .vob .wmv .asf .flv .3gp .h264 .264 .avc "
@@ -34,7 +32,7 @@ class Source:
 
     Attributes:
         name: its path as it was given; the key of every table.
-        path: the file or folder.
+        path: the file or folder, or its URL.
         kind: `video` or `images`.
         camera: the camera's name.
         files: the images' names in natural order; empty for a recording.
@@ -78,25 +76,31 @@ def find_sources(
     camera_files: Mapping[str, Iterable[str]] | None = None,
     exclude: str | None = None,
 ) -> Inventory:
-    """All sources under the given files, folders (recursive) and globs.
+    """All sources under the given files, folders (recursive), globs, and URLs of any of these.
 
     A path that does not exist becomes a source too, so that it is accounted for as failed.
 
     Args:
-        inputs: paths and globs.
+        inputs: paths, globs and URLs.
         camera_from: regular expression for the camera's name in a source's path (group `camera`, or the first).
         camera_files: patterns of paths by the name of their camera; where none fits, the name is found as above.
-        exclude: a folder that is not searched, such as the audit's own.
+        exclude: a folder that is not searched, such as the audit's own; a path or a URL.
 
     Raises:
-        ConfigError: `camera_from` is no regular expression with a group.
-        InputError: nothing was given, or nothing that can be audited was found.
+        ConfigError: `camera_from` is no regular expression with a group, or a URL cannot be used.
+        InputError: nothing was given, nothing that can be audited was found, or a store cannot be listed.
     """
-    pattern = _camera_pattern(camera_from)
+    pattern = camera_pattern(camera_from)
     findings = _Findings()
-    excluded = os.path.realpath(exclude) if exclude is not None else None
-    for given in inputs:
-        for path in _expand(given):
+    excluded = os.path.realpath(exclude) if exclude is not None and not is_url(exclude) else None
+    given_inputs = list(inputs)
+    for url in filter(is_url, given_inputs):
+        check_url(url)
+    for given in given_inputs:
+        if is_url(given):
+            _sort_in_url(given, findings, exclude)
+            continue
+        for path in _expand(local_path(given)):
             if os.path.isdir(path):
                 for file in _walk(path, excluded):
                     _sort_in(file, findings, given_by_name=False)
@@ -104,22 +108,22 @@ def find_sources(
                 _sort_in(path, findings, given_by_name=True)
     _sniff(findings)
     sources = [
-        Source(_printable(path), path, "video", camera_name(path, Path(path).absolute().parent.name, pattern))
+        Source(printable(path), path, "video", camera_name(path, _folder_name(path, levels_up=1), pattern))
         for path in findings.recordings.values()
     ]
     sources += [
         Source(
-            _printable(folder),
+            printable(folder),
             folder,
             "images",
-            camera_name(folder, Path(folder).absolute().name, pattern),
+            camera_name(folder, _folder_name(folder), pattern),
             tuple(natsorted(names)),
         )
         for folder, names in findings.images.items()
     ]
     if camera_files:
         sources = [
-            dataclasses.replace(source, camera=_listed_camera(source.name, camera_files) or source.camera)
+            dataclasses.replace(source, camera=listed_camera(source.name, camera_files) or source.camera)
             for source in sources
         ]
     if not sources:
@@ -127,53 +131,8 @@ def find_sources(
             "no recording and no image was found",
             remedy="Give recordings, folders or globs; `facemask-batch inspect FILE` says what a file is.",
         )
-    others = natsorted(_printable(path) for path in findings.others)
+    others = natsorted(printable(path) for path in findings.others)
     return Inventory(natsorted(sources, key=lambda s: s.name), others, natsorted(findings.repeated))
-
-
-def _listed_camera(name: str, camera_files: Mapping[str, Iterable[str]]) -> str | None:
-    """The first camera one of whose patterns fits a path, or the end of it."""
-    for camera, patterns in camera_files.items():
-        for pattern in patterns:
-            if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*/{pattern}"):
-                return camera
-    return None
-
-
-def camera_name(path: str, folder: str, pattern: re.Pattern[str] | None) -> str:
-    """The camera's name: what the pattern finds in the path, else the folder's name.
-
-    A name that is a number gets the prefix `cam`: readers of hive partitions would take `01` for the number 1.
-    A name that is too long for a folder is cut, and ends in a hash of the whole.
-    """
-    found = pattern.search(path) if pattern is not None else None
-    name = folder
-    if found is not None and pattern is not None:
-        name = found.group("camera" if "camera" in pattern.groupindex else 1) or folder
-    name = _printable(name).strip() or "camera"
-    if re.fullmatch(r"[\d.,:+\-]+", name):
-        name = f"cam{name}"
-    if len(quote(name)) > _MAX_CAMERA_BYTES:  # as the name of a folder it must fit the file system
-        tail = f"~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-        while len(quote(name)) + len(tail) > _MAX_CAMERA_BYTES:
-            name = name[:-1]
-        name += tail
-    return name
-
-
-def _camera_pattern(camera_from: str | None) -> re.Pattern[str] | None:
-    if camera_from is None:
-        return None
-    try:
-        pattern = re.compile(camera_from)
-    except re.error as error:
-        raise ConfigError(f"camera_from {camera_from!r} is no regular expression ({error})") from error
-    if pattern.groups == 0:
-        raise ConfigError(
-            f"camera_from {camera_from!r} has no group",
-            remedy="Put the camera's name in parentheses, such as '(?P<camera>cam[0-9]+)_'.",
-        )
-    return pattern
 
 
 def _expand(given: str) -> list[str]:
@@ -201,16 +160,54 @@ def _sort_in(path: str, findings: _Findings, *, given_by_name: bool) -> None:
         folder, name = os.path.split(path)
         known = findings.images.setdefault(folder or ".", set())
         if name in known:
-            findings.repeated.add(_printable(path))
+            findings.repeated.add(printable(path))
         known.add(name)
         return
     real = os.path.realpath(path)
     if real in findings.recordings:
-        findings.repeated.add(_printable(path))
+        findings.repeated.add(printable(path))
     elif given_by_name or suffix in VIDEO_SUFFIXES:
         findings.recordings[real] = path
     else:
         findings.unknown.setdefault(real, path)
+
+
+def _sort_in_url(given: str, findings: _Findings, exclude: str | None) -> None:
+    """Sort in what lies at a URL; if nothing does, the URL itself, so that it is accounted for as failed."""
+    try:
+        found = find_objects(given)
+    except InputError as error:
+        if error.is_transient or Path(given).suffix.lower() not in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES):
+            raise
+        found = []
+    base = f"{exclude.rstrip('/')}/" if exclude is not None and is_url(exclude) else None
+    for item in found:
+        if base is not None and item.url.startswith(base):
+            continue
+        folder, _, name = item.url.rpartition("/")
+        suffix = Path(name).suffix.lower()
+        if suffix in IMAGE_SUFFIXES:
+            known = findings.images.setdefault(folder, set())
+            if name in known:
+                findings.repeated.add(printable(item.url))
+            known.add(name)
+        elif item.url in findings.recordings:
+            findings.repeated.add(printable(item.url))
+        elif item.is_named or suffix in VIDEO_SUFFIXES:
+            findings.recordings[item.url] = item.url
+        else:
+            findings.unknown.setdefault(item.url, item.url)
+    if not found:
+        findings.recordings.setdefault(given, given)
+
+
+def _folder_name(path: str, levels_up: int = 0) -> str:
+    """The name of a folder, or of one that many levels above a path; the bucket's where there is no other."""
+    if is_url(path):
+        parts = [part for part in path.partition("://")[2].split("/") if part]
+        return parts[max(0, len(parts) - 1 - levels_up)] if parts else ""
+    absolute = Path(path).absolute()
+    return absolute.parents[levels_up - 1].name if levels_up else absolute.name
 
 
 def _sniff(findings: _Findings) -> None:
@@ -220,8 +217,3 @@ def _sniff(findings: _Findings) -> None:
             findings.others.add(path)
         elif real not in findings.recordings:
             findings.recordings[real] = path
-
-
-def _printable(text: str) -> str:
-    """File names may hold bytes that are no UTF-8; tables hold text."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.camera_names import camera_name
 from pipeline.errors import StoreError
 from pipeline.lock import HOLDER_FILE, LOCK_FILE, locked
-from pipeline.sources import camera_name
 from pipeline.store import table_paths
 from tests.faults.harness import assert_same_rows, command, leftovers, run, running
 
