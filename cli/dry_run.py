@@ -14,7 +14,7 @@ from pipeline.settings import Settings
 from pipeline.sources import find_sources
 
 
-def show_plan(inputs: list[str], settings: Settings, exclude: Path | None) -> int:
+def show_plan(inputs: list[str], settings: Settings, exclude: Path | str | None) -> int:
     """List every source with its frames and segments; returns the exit code."""
     inventory = find_sources(
         inputs,

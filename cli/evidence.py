@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from cli.options import SectionedCommand, report_options, report_settings_from
+from cli.options import AuditType, SectionedCommand, report_options, report_settings_from
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("audit", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("audit", type=AuditType())
 @report_options
-def evidence(audit: Path, **values: Any) -> None:
+def evidence(audit: Path | str, **values: Any) -> None:
     """Make the pictures of AUDIT's incidents from the recordings, and write the report with them.
 
     Pictures that are there already are kept. `facemask-batch run` does this at its end.
@@ -21,14 +21,14 @@ def evidence(audit: Path, **values: Any) -> None:
     from cli.progress import PicturesDisplay
     from cli.text import printable
     from pipeline.evidence import keep_evidence
-    from pipeline.lock import locked_audit
+    from pipeline.remote_audit.opening import open_audit
     from pipeline.report import write_report
 
     settings = report_settings_from(values)
-    with locked_audit(audit), PicturesDisplay() as display:
-        kept = keep_evidence(audit, settings, display.pictured)
-        report = write_report(audit, settings.lang)
+    with open_audit(audit, lock=True) as opened, PicturesDisplay() as display:
+        kept = keep_evidence(opened.folder, settings, display.pictured)
+        report = write_report(opened.folder, settings.lang)
     click.echo(f"{kept.n_pictured} incidents with pictures, {kept.n_left_out} beyond --max-evidence.")
     for reason, count in kept.failures.items():
         click.echo(f"{count} without: {printable(reason)}")
-    click.echo(f"Report: {printable(str(report.path))}")
+    click.echo(f"Report: {printable(str(opened.place(Path(report.path))))}")

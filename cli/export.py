@@ -6,9 +6,12 @@ from pathlib import Path
 
 import click
 
+from cli.options import AuditType
+from pipeline.storage import is_url
+
 
 @click.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=AuditType())
 @click.option("--to", type=click.Choice(["csv", "xlsx", "json"]), help="Of an audit: the format.  [default: csv]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Of an audit: [default: FOLDER/export]")
 @click.option(
@@ -18,26 +21,31 @@ import click
     help="Of a training run: which models to write; repeatable.  [default: all]",
 )
 @click.option("--limits", help="Of a training run: what the model cannot do; goes into its card.")
-def export(folder: Path, to: str | None, out: Path | None, quantize: tuple[str, ...], limits: str | None) -> None:
+def export(
+    folder: Path | str, to: str | None, out: Path | None, quantize: tuple[str, ...], limits: str | None
+) -> None:
     """Write results of the audit in FOLDER for other programs, or the models of the training run in FOLDER.
 
     Of an audit: incidents, hours and sources. Of a training run: .tflite models and their cards; one that
     disagrees with the Keras model is refused.
     """
-    if (folder / "run.json").exists():
+    if is_url(folder) or (Path(folder) / "run.json").exists():
         if quantize or limits:
             raise click.UsageError("--quantize and --limits are for training runs; this is an audit.")
         from cli.text import printable
         from pipeline.export import export_audit
+        from pipeline.remote_audit.opening import open_audit, results
 
-        for path in export_audit(folder, to or "csv", out):
-            click.echo(printable(str(path)))
-    elif (folder / "config.json").exists():
+        with open_audit(folder, results) as opened:
+            paths = export_audit(opened.folder, to or "csv", out)
+        for path in paths:
+            click.echo(printable(str(opened.place(path))))
+    elif (Path(folder) / "config.json").exists():
         if to or out:
             raise click.UsageError("--to and --out are for audits; this is a training run.")
         from cli.export_model import export_models
 
-        export_models(folder, quantize, limits or "")
+        export_models(Path(folder), quantize, limits or "")
     else:
         from pipeline.errors import InputError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import SectionedCommand, incident_options, incident_settings_from, under_flags
+from cli.options import AuditType, SectionedCommand, incident_options, incident_settings_from, under_flags
 from pipeline.report_settings import LANGUAGES
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("audit", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("audit", type=AuditType())
 @click.option(
     "--config",
     "config_file",
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Of the report.")
 @incident_options
 @click.pass_context
-def incidents(context: click.Context, audit: Path, config_file: Path | None, lang: str, **values: Any) -> None:
+def incidents(context: click.Context, audit: Path | str, config_file: Path | None, lang: str, **values: Any) -> None:
     """Find persons and incidents anew in AUDIT, with other settings; decodes nothing, takes seconds.
 
     Writes tracks.parquet, incidents.parquet, hours.parquet and the report. Pictures stay with incidents whose best
@@ -34,17 +34,17 @@ def incidents(context: click.Context, audit: Path, config_file: Path | None, lan
     """
     from pipeline.cores import available_cores
     from pipeline.finishing import recompute, settings_of_audit
-    from pipeline.lock import locked_audit
+    from pipeline.remote_audit.opening import open_audit
 
-    with locked_audit(audit):
+    with open_audit(audit, lock=True) as opened:
         rules = None
         if config_file is not None:
             from pipeline.camera_config import read_config
 
             config = read_config(config_file)
             values = under_flags(context, values, config.incidents)
-            rules = config.rules(settings_of_audit(audit).time_zone)
-        findings = recompute(audit, incident_settings_from(values), lang, rules, workers=available_cores())
+            rules = config.rules(settings_of_audit(opened.folder).time_zone)
+        findings = recompute(opened.folder, incident_settings_from(values), lang, rules, workers=available_cores())
     show_incidents(findings.incidents)
 
 

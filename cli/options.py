@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ from click.core import ParameterSource
 
 from pipeline.report_settings import IncidentSettings, ReportSettings
 from pipeline.settings import Settings
+from pipeline.storage import is_url, local_path
 
 _WAYS_TO_SAMPLE = {"fps", "every", "keyframes"}
 _KINDS = (Settings, IncidentSettings, ReportSettings)
@@ -37,6 +39,18 @@ class DurationType(click.ParamType[float]):
             self.fail(f"{value!r} has more than 59 minutes or seconds", param, ctx)
         total_s = round(int(found["hours"] or 0) * 3600 + int(found["minutes"] or 0) * 60 + seconds, 6)
         return -total_s if found["sign"] else total_s
+
+
+class AuditType(click.ParamType["Path | str"]):
+    """An audit folder: a local one, or the URL of one in a store."""
+
+    name = "folder|url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        if is_url(value):
+            return str(value)
+        folder: Path = click.Path(file_okay=False, path_type=Path).convert(local_path(str(value)), param, ctx)
+        return folder
 
 
 class SectionedCommand(click.Command):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from cli.options import (
+    AuditType,
     SectionedCommand,
     incident_options,
     incident_settings_from,
@@ -33,7 +34,7 @@ EXIT_SOME_FAILED = 3
 @click.option(
     "--list", "list_file", type=click.File("r"), help="File with further inputs, one a line; '-' for stdin."
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The audit folder.  [required]")
+@click.option("--out", type=AuditType(), help="The audit folder, or its URL (s3://, gs://, az://).  [required]")
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds an audit.")
 @click.option("--retry-failed", is_flag=True, help="Judge again what an earlier run left partial or failed.")
 @click.option("--dry-run", is_flag=True, help="List the sources and the work; decode nothing, write nothing.")
@@ -52,7 +53,7 @@ def run(
     context: click.Context,
     inputs: tuple[str, ...],
     list_file: Any,
-    out: Path | None,
+    out: Path | str | None,
     overwrite: bool,
     retry_failed: bool,
     dry_run: bool,

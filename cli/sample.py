@@ -7,23 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.options import AuditType
+
 if TYPE_CHECKING:
     from pipeline.spot_check import Score
 
 
 @click.command()
-@click.argument("audit", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.argument("audit", required=False, type=AuditType())
 @click.option("-n", "n_faces", type=click.IntRange(1), default=200, show_default=True, help="Faces to draw.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: AUDIT/sample]")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed draws the same faces.")
 @click.option("--score", "sheet", type=click.Path(dir_okay=False, path_type=Path), help="A filled-in sheet.")
-def sample(audit: Path | None, n_faces: int, out: Path | None, seed: int, sheet: Path | None) -> None:
+def sample(audit: Path | str | None, n_faces: int, out: Path | None, seed: int, sheet: Path | None) -> None:
     """Draw random faces of AUDIT, stratified by label and camera, for a person to judge; or score the answers.
 
     Writes a folder of crops and sample.csv; fill in its column `answer` (with_mask, without_mask, incorrect_mask,
     unsure or no_face) and give it to --score.
     """
     from cli.text import printable
+    from pipeline.remote_audit.opening import open_audit
     from pipeline.spot_check import draw_sample, score_sheet
 
     if sheet is not None:
@@ -31,8 +34,9 @@ def sample(audit: Path | None, n_faces: int, out: Path | None, seed: int, sheet:
         return
     if audit is None:
         raise click.UsageError("Give an audit to draw from, or --score FILE.")
-    drawn = draw_sample(audit, out or audit / "sample", n_faces, seed)
-    click.echo(f"{drawn.n_drawn} faces: {printable(str(drawn.sheet))}")
+    with open_audit(audit) as opened:
+        drawn = draw_sample(opened.folder, out or opened.folder / "sample", n_faces, seed)
+    click.echo(f"{drawn.n_drawn} faces: {printable(str(opened.place(drawn.sheet)))}")
     for reason, count in drawn.failures.items():
         click.echo(f"{count} faces left out: {printable(reason)}")
 

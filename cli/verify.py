@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from cli.options import AuditType
+
 EXIT_SOME_DIFFER = 3
 
 
 @click.command()
-@click.argument("audit", type=click.Path(path_type=Path))
+@click.argument("audit", type=AuditType())
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def verify(audit: Path, quiet: bool) -> int:
+def verify(audit: Path | str, quiet: bool) -> int:
     """Hash inputs, models, tables and pictures of AUDIT again and list what differs from its ledger.
 
     The exit code is 0 if nothing differs, 3 if something does.

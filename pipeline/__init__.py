@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.auditing import Observer
     from pipeline.cameras import CameraRules
     from pipeline.ledger import AuditSummary
@@ -32,7 +33,7 @@ def audit(
 
     Args:
         inputs: recordings, folders (searched recursively) and globs.
-        out: the audit folder; see docs/audit-folder.md for what it holds.
+        out: the audit folder, or its URL (`s3://bucket/audit/`); see docs/audit-folder.md for what it holds.
         settings: how to sample, detect and classify; defaults otherwise.
         overwrite: start anew where the folder holds an audit already.
         retry_failed: judge sources again that an earlier run left `partial` or `failed`.
@@ -48,17 +49,30 @@ def audit(
         InputError: there is nothing to audit among the inputs.
         ConfigError: a setting makes no sense.
         ModelError: a model is missing or damaged.
-        StoreError: the folder cannot be written, or holds an audit made with other settings or models.
+        StoreError: the folder or store cannot be written, another run is at work there, or it holds an audit made
+            with other settings or models.
         EngineError: the workers cannot be started.
     """
     import dataclasses
+    from pathlib import Path
 
     from pipeline.auditing import Observer, run_audit
     from pipeline.finishing import finish
-    from pipeline.lock import locked
+    from pipeline.remote_audit.opening import open_for_run
+    from pipeline.remote_audit.watching import watching
 
-    observer = observer or Observer()
-    with locked(Path(out)):
-        summary = run_audit(inputs, out, settings, overwrite=overwrite, retry_failed=retry_failed, observer=observer)
-        findings = finish(out, incidents, report, rules, observer.finishing)
-        return dataclasses.replace(summary, findings=findings)
+    with open_for_run(out, overwrite=overwrite) as opened:
+        observer = watching(observer or Observer(), opened)
+        summary = run_audit(
+            inputs,
+            opened.folder,
+            settings,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+            observer=observer,
+            exclude=str(out),
+        )
+        findings = finish(opened.folder, incidents, report, rules, observer.finishing)
+        written = dataclasses.replace(findings.report, path=opened.place(Path(findings.report.path)))
+        findings = dataclasses.replace(findings, report=written)
+        return dataclasses.replace(summary, folder=opened.place(), findings=findings)

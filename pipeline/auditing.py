@@ -29,12 +29,16 @@ def run_audit(
     overwrite: bool = False,
     retry_failed: bool = False,
     observer: Observer | None = None,
+    exclude: str | None = None,
 ) -> AuditSummary:
-    """Audit recordings and image folders; see `pipeline.audit`, which holds the folder's lock meanwhile."""
+    """Audit recordings and image folders; see `pipeline.audit`, which holds the folder's lock meanwhile.
+
+    Where `out` is the working copy of an audit in a store, `exclude` is that audit's URL.
+    """
     settings, observer, given = settings or Settings(), observer or Observer(), list(inputs)
     began = time.monotonic()
     inventory = find_sources(
-        given, camera_from=settings.camera_from, camera_files=settings.camera_files, exclude=str(out)
+        given, camera_from=settings.camera_from, camera_files=settings.camera_files, exclude=exclude or str(out)
     )
     observer.found(inventory)
     models = model_files(settings)

@@ -82,14 +82,14 @@ class AuditSummary:
     """What an audit found, over all its sources.
 
     Attributes:
-        folder: the audit folder.
+        folder: the audit folder, or its URL.
         records: one a source, with the columns of sources.parquet.
         n_others: files that were neither recordings nor images.
         elapsed_s: how long this run took.
         findings: what was made of the rows: persons, incidents, pictures, the report.
     """
 
-    folder: Path
+    folder: Path | str
     records: list[dict[str, Any]]
     n_others: int
     elapsed_s: float

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from natsort import natsorted
 
 from pipeline.audit_folder import AuditFolder
-from pipeline.errors import FacemaskBatchError, InputError
-from pipeline.probe import content_sha256
-from pipeline.sources import IMAGE_SUFFIXES, Source, find_sources
+from pipeline.errors import StoreError
+from pipeline.remote_audit.object_store import ObjectStore
+from pipeline.remote_audit.opening import ledger, open_audit
 from pipeline.store import INCIDENTS_FILE
 from pipeline.writing import file_sha256
 
-MISSING = "missing"
-CHANGED = "changed"
-UNREADABLE = "unreadable"
 UNRECORDED = "not in the ledger"
 
+_READ_AT_ONCE = 8
 _PICTURE_COLUMNS = (("thumbnail", "thumbnail_sha256"), ("frame_picture", "frame_picture_sha256"))
 
 
@@ -40,47 +38,96 @@ class Checked:
     difference: str | None
 
 
-def verify(folder: str | Path, on_checked: Callable[[Checked], None] = lambda checked: None) -> list[Checked]:
+def verify(audit: str | Path, on_checked: Callable[[Checked], None] = lambda checked: None) -> list[Checked]:
     """Hash inputs, models, tables and evidence pictures of an audit again and compare with its ledger.
 
     Args:
-        folder: the audit folder.
+        audit: the audit folder, or its URL: then the objects in the store are read and hashed.
         on_checked: is told of each thing as it is done.
 
     Raises:
-        StoreError: there is no finished audit in the folder.
+        StoreError: there is no finished audit there, or the store cannot be reached.
     """
-    audit = AuditFolder(folder)
     results = []
-    for checked in _check_all(audit):
-        on_checked(checked)
-        results.append(checked)
+    with open_audit(audit, ledger) as opened:
+        files = _Folder(opened.folder) if opened.store is None else _Store(opened.store)
+        for checked in _check_all(AuditFolder(opened.folder), files):
+            on_checked(checked)
+            results.append(checked)
     return results
 
 
-def _check_all(audit: AuditFolder) -> Iterator[Checked]:
+class _Files(Protocol):
+    """The files of an audit, by their names in it."""
+
+    def tables(self) -> Iterable[str]:
+        """Every Parquet file that is there."""
+
+    def differences(self, expected: Iterable[tuple[str, str | None]]) -> Iterator[str | None]:
+        """For each name and hash what is wrong with the file, None if nothing is."""
+
+
+class _Folder:
+    """The files of a local audit folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def tables(self) -> Iterable[str]:
+        return (path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.parquet"))
+
+    def differences(self, expected: Iterable[tuple[str, str | None]]) -> Iterator[str | None]:
+        return (_difference(self._folder / name, sha256) for name, sha256 in expected)
+
+
+class _Store:
+    """The objects of an audit in a store; several are read at once, since each answer takes its time."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def tables(self) -> Iterable[str]:
+        return (name for name in self._store.sizes() if name.endswith(".parquet"))
+
+    def differences(self, expected: Iterable[tuple[str, str | None]]) -> Iterator[str | None]:
+        with ThreadPoolExecutor(_READ_AT_ONCE) as threads:
+            yield from threads.map(self._difference, expected)
+
+    def _difference(self, expected: tuple[str, str | None]) -> str | None:
+        try:
+            found = self._store.sha256(expected[0])
+        except StoreError as error:
+            if error.is_transient:
+                raise
+            return f"{UNREADABLE} ({error.cause})"
+        return MISSING if found is None else None if found == expected[1] else CHANGED
+
+
+def _check_all(audit: AuditFolder, files: _Files) -> Iterator[Checked]:
     recorded: dict[str, str] = audit.run.get("tables", {})
-    for name, sha256 in recorded.items():
-        yield Checked("table", name, _difference(audit.folder / name, sha256))
-    for path in natsorted(audit.folder.rglob("*.parquet")):
-        name = path.relative_to(audit.folder).as_posix()
+    for name, difference in zip(recorded, files.differences(recorded.items()), strict=True):
+        yield Checked("table", name, difference)
+    for name in natsorted(files.tables()):
         if name not in recorded:
             yield Checked("table", name, UNRECORDED)
     for model in audit.run.get("models", {}).values():
         yield Checked("model", model["path"], _difference(Path(model["path"]), model["sha256"]))
     for record in audit.sources():
-        if record["sha256"] is not None:
-            yield Checked("input", record["path"], _difference_of_source(record, audit.run.get("inputs", [])))
+        if record["file_state"] is not None:  # otherwise it could not even be read then
+            yield Checked("input", record["path"], difference_of_source(record, audit.run.get("inputs", [])))
     if (audit.folder / INCIDENTS_FILE).exists():
-        yield from _check_pictures(audit)
+        pictures = list(_pictures(audit))
+        for (name, _), difference in zip(pictures, files.differences(pictures), strict=True):
+            yield Checked("picture", name, difference)
 
 
-def _check_pictures(audit: AuditFolder) -> Iterator[Checked]:
+def _pictures(audit: AuditFolder) -> Iterator[tuple[str, str | None]]:
+    """Names and hashes of the pictures of incidents."""
     for incident in audit.incidents().to_pylist():
         for name_column, sha256_column in _PICTURE_COLUMNS:
             name = incident.get(name_column)
             if name is not None:
-                yield Checked("picture", name, _difference(audit.folder / name, incident[sha256_column]))
+                yield name, incident[sha256_column]
 
 
 def _difference(path: Path, sha256: str | None) -> str | None:
@@ -90,38 +137,3 @@ def _difference(path: Path, sha256: str | None) -> str | None:
         return MISSING
     except OSError as error:
         return f"{UNREADABLE} ({error.strerror})"
-
-
-def _difference_of_source(record: dict[str, Any], inputs: list[str]) -> str | None:
-    path = Path(_raw_path(record["path"]))
-    if not path.exists():
-        return MISSING
-    try:
-        if record["kind"] == "video":
-            return None if content_sha256(Source("", str(path), "video", "")) == record["sha256"] else CHANGED
-        same = any(content_sha256(source) == record["sha256"] for source in _image_sources(record, path, inputs))
-        return None if same else CHANGED
-    except InputError as error:
-        return f"{UNREADABLE} ({error.cause})"
-
-
-def _image_sources(record: dict[str, Any], path: Path, inputs: list[str]) -> Iterator[Source]:
-    """The images that the record may mean: all in the folder, or those that the audit was given."""
-    try:
-        names = [entry.name for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
-    except OSError as error:
-        raise InputError(f"the folder cannot be read ({error.strerror})", path=path) from error
-    shown = (name for name in names if not name.startswith("."))
-    yield Source("", str(path), "images", "", tuple(natsorted(shown)))
-    try:
-        given = find_sources(inputs).sources
-    except FacemaskBatchError:
-        return
-    yield from (source for source in given if source.kind == "images" and source.name == record["source"])
-
-
-def _raw_path(text: str) -> str:
-    r"""A path as the system knows it: tables write bytes that are no UTF-8 as escapes such as \udcff."""
-    if Path(text).exists():
-        return text
-    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), text)
