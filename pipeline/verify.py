@@ -12,6 +12,7 @@ from natsort import natsorted
 
 from pipeline.audit_folder import AuditFolder
 from pipeline.errors import StoreError
+from pipeline.input_check import CHANGED, MISSING, UNREADABLE, difference_of_source
 from pipeline.remote_audit.object_store import ObjectStore
 from pipeline.remote_audit.opening import ledger, open_audit
 from pipeline.store import INCIDENTS_FILE

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline.remote_audit.lease import Lease
 from pipeline.remote_audit.object_store import ObjectStore
-from tests.faults.harness import PATIENCE_S, RunningAudit, assert_same_rows, end, running
+from tests.faults.harness import assert_same_rows, end, running
 from tests.faults.test_killed import frames_of_an_earlier_run
-from tests.s3 import SECRET, Request, S3Server
+from tests.s3 import SECRET, S3Server
 
 
 @pytest.fixture
@@ -39,17 +35,9 @@ def fetched(store: ObjectStore, folder: Path) -> Path:
 
 def n_frames(store: ObjectStore, folder: Path) -> int:
     """Frames in the segments that the store holds."""
-    import pyarrow.parquet as pq
-
-    names = [name for name in store.sizes(".work/segments")]
+    names = list(store.sizes(".work/segments"))
     store.download(folder, names)
     return sum(pq.read_metadata(folder / name).num_rows for name in names)
-
-
-def command(store: ObjectStore, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE_S
-    )
 
 
 def test_driver_and_its_machine_lost_another_machine_goes_on(

@@ -1,0 +1,84 @@
+"""Whether the recordings and images of an audit are still what was judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from natsort import natsorted
+
+from pipeline.content import content_sha256, is_content_of, read_content
+from pipeline.errors import FacemaskBatchError, InputError, MissingInputError
+from pipeline.objects import list_folder
+from pipeline.sources import IMAGE_SUFFIXES, Source, find_sources
+from pipeline.storage import is_url
+
+MISSING = "missing"
+CHANGED = "changed"
+UNREADABLE = "unreadable"
+
+
+def difference_of_source(record: dict[str, Any], inputs: list[str]) -> str | None:
+    """What is wrong with a source, None if it is as it was.
+
+    What was hashed is hashed again. Remote files that were not are compared by what their store says of them.
+
+    Args:
+        record: the source's row of sources.parquet.
+        inputs: what the audit was given.
+
+    Raises:
+        InputError: a store does not answer.
+    """
+    path = record["path"] if is_url(record["path"]) else _raw_path(record["path"])
+    try:
+        if not is_url(path) and not Path(path).exists():
+            return MISSING
+        if record["kind"] == "video":
+            candidates = iter([Source("", path, "video", "")])
+        else:
+            candidates = _image_sources(record, path, inputs)
+        return None if any(_is_same(source, record) for source in candidates) else CHANGED
+    except MissingInputError:
+        return MISSING
+    except InputError as error:
+        if error.is_transient:
+            raise
+        return f"{UNREADABLE} ({error.cause})"
+
+
+def _is_same(source: Source, record: dict[str, Any]) -> bool:
+    if record["sha256"] is not None:
+        return content_sha256(source) == record["sha256"]
+    return is_content_of(read_content(source, hash_remote=False), source, record)
+
+
+def _image_sources(record: dict[str, Any], path: str, inputs: list[str]) -> Iterator[Source]:
+    """The images that the record may mean: all in the folder, or those that the audit was given."""
+    yield Source("", path, "images", "", tuple(natsorted(_image_names(path))))
+    try:
+        given = find_sources(inputs).sources
+    except FacemaskBatchError:
+        return
+    yield from (source for source in given if source.kind == "images" and source.name == record["source"])
+
+
+def _image_names(path: str) -> list[str]:
+    """Names of the images in a folder, without hidden ones."""
+    if is_url(path):
+        names = list(list_folder(path))
+    else:
+        try:
+            names = [entry.name for entry in Path(path).iterdir() if entry.is_file()]
+        except OSError as error:
+            raise InputError(f"the folder cannot be read ({error.strerror})", path=path) from error
+    return [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")]
+
+
+def _raw_path(text: str) -> str:
+    r"""A path as the system knows it: tables write bytes that are no UTF-8 as escapes such as \udcff."""
+    if Path(text).exists():
+        return text
+    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), text)
