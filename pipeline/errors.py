@@ -50,6 +50,10 @@ class InputError(FacemaskBatchError, OSError):
     __str__ = FacemaskBatchError.__str__
 
 
+class MissingInputError(InputError, FileNotFoundError):
+    """An input is not there."""
+
+
 class DecodeError(FacemaskBatchError, ValueError):
     """A recording or an image is readable but its content cannot be decoded."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from pipeline.errors import ConfigError, FacemaskBatchError, InputError, StoreError
+from pipeline.errors import ConfigError, FacemaskBatchError, InputError, MissingInputError, StoreError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _USER = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)([^/\s@]*)@")
@@ -64,7 +64,7 @@ _BACKENDS = {"s3": _S3, "gs": _GCS, "gcs": _GCS, "az": _AZURE, "abfs": _AZURE, "
 _COMMON_OPTIONS = {"use_listings_cache": False}
 # s3fs tries each request five times itself, reading of the answer included; botocore's own tries come on top.
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "s3": {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 2}}},
+    "s3": {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 3}}},
 }
 # What a repetition does not mend, whoever reports it.
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound")
@@ -199,6 +199,7 @@ def _translated(
     elif isinstance(error, FileNotFoundError) or "ResourceNotFoundError" in names or code == 404:
         cause, is_transient = f"it cannot be {doing} (nothing is there)", False
         remedy = "Check the bucket and the name."
+        kind = MissingInputError if kind is InputError else kind
     elif names & {*_NO_CREDENTIALS} or isinstance(error, ValueError):
         cause, remedy, is_transient = f"it cannot be {doing} (no credentials: {message})", credentials, False
     elif isinstance(error, PermissionError) or names & {*_DENIED} or code in (401, 403):
