@@ -30,7 +30,9 @@ from pipeline.workforce import POLL_S, Member, Workforce
 
 _ANSWER_S = 0.1
 # Workers that are about to start may be where a file is that those at hand have not.
-_NEWCOMERS_S = 30.0
+NEWCOMERS_S = 30.0
+# Machines go for reasons of their own; one after the other under the same task is more than chance.
+LOST_NODES = 3
 
 Task = TypeVar("Task", bound=Source | Segment)
 
@@ -76,7 +78,7 @@ class WorkerPool:
     """Workers on this machine, or on the cluster at `settings.address`.
 
     A task whose worker dies or stops showing progress is tried again on a new worker, `settings.attempts` times
-    in all; then its outcome says why it failed. Nodes that die are counted apart, and as often.
+    in all; then its outcome says why it failed. Nodes of a cluster that die under a task are counted apart.
 
     Raises:
         EngineError: Ray cannot be started, or workers die before they have done anything.
@@ -165,6 +167,8 @@ class WorkerPool:
             again.append(entry)
             return None
         if isinstance(answer, FacemaskBatchError):
+            if answer.is_transient:
+                return self._try_again(entry, answer.cause, again)
             return Outcome(entry.task, None, answer.cause)
         return Outcome(entry.task, answer)
 
@@ -176,9 +180,9 @@ class WorkerPool:
         return Outcome(entry.task, None, f"{cause}; tried {_times(entry.n_failures)}")
 
     def _try_elsewhere(self, entry: _Entry[Task], node: Node, again: deque[_Entry[Task]]) -> Outcome[Task] | None:
-        """Machines go for reasons of their own: no failure of the task. But a task that ends them must end too."""
+        """No failure of the task, and not counted as one. But a task that ends machines must end too."""
         entry.n_lost_nodes += 1
-        if entry.n_lost_nodes < self._settings.attempts:
+        if entry.n_lost_nodes < LOST_NODES:
             again.append(entry)
             return None
         cause = f"the node that worked on it went, {node.name}; {_times(entry.n_lost_nodes)}"
@@ -188,7 +192,7 @@ class WorkerPool:
         """Outcomes of tasks whose file is on none of the nodes there are, newcomers included."""
         nodes = self._workers.nodes
         for entry in [entry for entry in again if entry.not_on and nodes and entry.not_on >= nodes]:
-            if self._workers.is_growing and time.monotonic() - entry.waiting_since < _NEWCOMERS_S:
+            if self._workers.is_growing and time.monotonic() - entry.waiting_since < NEWCOMERS_S:
                 continue
             again.remove(entry)
             yield Outcome(entry.task, None, _absence(entry))
