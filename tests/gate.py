@@ -42,28 +42,37 @@ def detail(image: Image8, centre: tuple[int, int], side: int = SIDE - 12) -> flo
     return float(np.abs(np.diff(part, axis=1)).mean())
 
 
-def write_gate_audit(parent: Path, name: str = "gate.mp4", **source: Any) -> Path:
-    """The audit, in `parent`/audit, of the recording `parent`/gate.mp4, with its incidents found.
+def write_recording(path: Path, numbers: range = range(N_FRAMES)) -> str:
+    """A recording of these drawn frames; returns its sha256."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": "8", "g": "8", "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in numbers:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn_frame(number), format="rgb24")))
+        container.mux(stream.encode())
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_gate_audit(
+    parent: Path, name: str = "gate.mp4", *, file: str = "gate.mp4", run: dict[str, Any] | None = None, **source: Any
+) -> Path:
+    """The audit, in `parent`/audit, of a recording in `parent`, with its incidents found.
 
     Args:
         parent: folder for both.
         name: what the audit calls the recording.
+        file: the recording's own name.
+        run: entries of run.json.
         source: further fields of its MadeSource.
     """
-    recording = parent / "gate.mp4"
-    with av.open(str(recording), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "8", "g": "8", "bf": "2"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(N_FRAMES):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn_frame(number), format="rgb24")))
-        container.mux(stream.encode())
+    recording = parent / file
     # The best face is that of frame 13: the same size as all others, but the most probable.
     faces = []
     for number in range(N_FRAMES):
         probabilities = (0.01, 0.98, 0.01) if number == 13 else BARE
         faces += [Seen(number / FPS, *OWN, SIDE, probabilities), Seen(number / FPS, *OTHER, SIDE)]
-    sha256 = hashlib.sha256(recording.read_bytes()).hexdigest()
+    sha256 = write_recording(recording)
     about = {"fps": FPS, "size_wh": (WIDTH, HEIGHT), "path": str(recording), "sha256": sha256, **source}
-    folder = write_audit(parent / "audit", [MadeSource(name, faces, N_FRAMES / FPS, **about)])
+    folder = write_audit(parent / "audit", [MadeSource(name, faces, N_FRAMES / FPS, **about)], **(run or {}))
     find_incidents(folder)
     return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,20 +14,18 @@ from zoneinfo import ZoneInfo
 import av
 import av.video.stream
 import numpy as np
-import pyarrow.compute as pc
 
 from pipeline.annotation.drawing import draw_clock, draw_faces
-from pipeline.annotation.overlay import Overlay, ShownFace, overlay_of
+from pipeline.annotation.overlay import ShownFace, overlay_of
+from pipeline.annotation.parts import Part, incident_of, parts_of
 from pipeline.audit_folder import AuditFolder
 from pipeline.cameras import rules_of_run
-from pipeline.errors import InputError, StoreError
+from pipeline.errors import FacemaskBatchError, InputError, StoreError
 from pipeline.evidence.blur import blur_faces
 from pipeline.evidence.redecode import recording_frames
 from pipeline.frames import Frame, RgbImage
 
 BLURS = ("all", "others", "none")
-# Shown before and after an incident.
-_MARGIN_S = 2.0
 _TIME_BASE = Fraction(1, 90_000)
 _QUALITY = {"crf": "20", "preset": "fast"}
 
@@ -40,11 +38,13 @@ class Clip:
         path: where.
         n_frames: of it.
         duration_s: from its first frame to its last.
+        sources: the recordings that it shows, in the order of time.
     """
 
     path: Path
     n_frames: int
     duration_s: float
+    sources: tuple[str, ...]
 
 
 def annotate(
@@ -61,7 +61,7 @@ def annotate(
     Args:
         folder: the audit folder, with its incidents found.
         out: the video to write (H.264; the name's ending says the container).
-        source: which recording, by its name in the audit or its path; that of the incident otherwise.
+        source: which recording, by its name in the audit or its path; those of the incident otherwise.
         incident: show this incident only, with two seconds before and after it.
         blur: `all` faces, the `others` (than the incident's person; without one, than persons with incidents), or
             `none`.
@@ -73,25 +73,37 @@ def annotate(
         StoreError: there is no audit in the folder, or the video cannot be written.
     """
     audit = AuditFolder(folder)
-    chosen = _incident(audit, incident) if incident is not None else None
-    record = _record(audit, source if source is not None or chosen is None else chosen["source"])
-    start_s, end_s = _range(record, chosen)
+    chosen = incident_of(audit, incident) if incident is not None else None
     spared = {chosen["track"]} if chosen is not None else set(audit.incidents(["track"])["track"].to_pylist())
-    overlay = overlay_of(audit, record)
-    time_zone = ZoneInfo(rules_of_run(audit.run)(record["camera"]).time_zone)
-    settings = audit.settings.for_camera(record["camera"])
-    shown = dataclasses.replace(settings, start_s=start_s or None, end_s=end_s, duration_s=None)
-    frames = recording_frames(record, None, shown)
-    return _write_clip(Path(out), frames, overlay, blur, spared, time_zone, on_frame)
+    parts = parts_of(audit, source, chosen)
+    pictures = _pictures(audit, parts, blur, spared)
+    return _write_clip(Path(out), pictures, tuple(part.record["source"] for part in parts), on_frame)
+
+
+def _pictures(
+    audit: AuditFolder, parts: list[Part], blur: str, spared: set[int]
+) -> Iterator[tuple[Fraction, RgbImage]]:
+    """Time, counted from the beginning of the first recording, and drawn picture of each frame."""
+    last_s: Fraction | None = None
+    for part in parts:
+        camera = part.record["camera"]
+        overlay = overlay_of(audit, part.record)
+        time_zone = ZoneInfo(rules_of_run(audit.run)(camera).time_zone)
+        settings = audit.settings.for_camera(camera)
+        shown = dataclasses.replace(settings, start_s=part.start_s or None, end_s=part.end_s, duration_s=None)
+        for frame in recording_frames(part.record, None, shown):
+            pts_s = frame.pts_s or Fraction(0)
+            time_s = part.offset_s + pts_s
+            if last_s is not None and time_s <= last_s:
+                continue  # recorders let files overlap by a moment
+            last_s = time_s
+            yield time_s, _drawn(frame, overlay.at(float(pts_s)), blur, spared, time_zone)
 
 
 def _write_clip(
     out: Path,
-    frames: Any,
-    overlay: Overlay,
-    blur: str,
-    spared: set[int],
-    time_zone: ZoneInfo,
+    pictures: Iterator[tuple[Fraction, RgbImage]],
+    sources: tuple[str, ...],
     on_frame: Callable[[], None],
 ) -> Clip:
     n_frames, first_s, last_s = 0, Fraction(0), Fraction(0)
@@ -99,27 +111,27 @@ def _write_clip(
     try:
         with av.open(str(temporary), "w") as container:
             stream: av.video.stream.VideoStream | None = None
-            for frame in frames:
-                pts_s = frame.pts_s or Fraction(0)
-                image = _drawn(frame, overlay.at(float(pts_s)), blur, spared, time_zone)
+            for time_s, image in pictures:
                 if stream is None:
-                    first_s, stream = pts_s, _open_stream(container, image)
+                    first_s, stream = time_s, _open_stream(container, image)
                 coded = av.VideoFrame.from_ndarray(image, format="rgb24")
-                coded.pts, coded.time_base = round((pts_s - first_s) / _TIME_BASE), _TIME_BASE
+                coded.pts, coded.time_base = round((time_s - first_s) / _TIME_BASE), _TIME_BASE
                 container.mux(stream.encode(coded))
-                n_frames, last_s = n_frames + 1, pts_s
+                n_frames, last_s = n_frames + 1, time_s
                 on_frame()
             if stream is not None:
                 container.mux(stream.encode())
         if n_frames:
             os.replace(temporary, out)
+    except FacemaskBatchError:  # of the recording, told in its own words
+        raise
     except (OSError, av.FFmpegError, ValueError) as error:
         raise StoreError(f"the video cannot be written ({error})", path=out) from error
     finally:
         temporary.unlink(missing_ok=True)
     if not n_frames:
         raise InputError("no frame of it can be decoded there", path=out)
-    return Clip(out, n_frames, float(last_s - first_s))
+    return Clip(out, n_frames, float(last_s - first_s), sources)
 
 
 def _open_stream(container: Any, image: RgbImage) -> av.video.stream.VideoStream:
@@ -148,35 +160,3 @@ def _drawn(frame: Frame, faces: list[ShownFace], blur: str, spared: set[int], ti
     # H.264 wants even sides.
     height, width = drawn.shape[0] // 2 * 2, drawn.shape[1] // 2 * 2
     return np.ascontiguousarray(drawn[:height, :width])
-
-
-def _incident(audit: AuditFolder, number: int) -> dict[str, Any]:
-    incidents = audit.incidents()
-    rows = incidents.filter(pc.equal(incidents["incident"], number)).to_pylist()
-    if not rows:
-        raise InputError(f"there is no incident {number}", path=audit.folder, remedy=f"There are {len(incidents)}.")
-    return dict(rows[0])
-
-
-def _record(audit: AuditFolder, source: str | None) -> dict[str, Any]:
-    if source is None:
-        raise InputError("nothing to annotate", path=audit.folder, remedy="Give a recording or an incident.")
-    for record in audit.judged_sources():
-        if source in (record["source"], record["path"]) or os.path.abspath(source) == record["path"]:
-            if record["kind"] != "video":
-                raise InputError("only recordings can be annotated", path=source)
-            return record
-    raise InputError(
-        "this recording is not in the audit",
-        path=source,
-        remedy="Name it as in the column `source` of sources.parquet.",
-    )
-
-
-def _range(record: dict[str, Any], incident: dict[str, Any] | None) -> tuple[float, float | None]:
-    """What to show of the recording, in seconds; an incident that began before it shows from its start."""
-    if incident is None:
-        return 0.0, None
-    start_s = incident["start_pts_s"] - _MARGIN_S if incident["source"] == record["source"] else 0.0
-    end_s = incident["end_pts_s"] + _MARGIN_S if incident["end_source"] == record["source"] else None
-    return max(0.0, start_s), end_s

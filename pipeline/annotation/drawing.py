@@ -21,15 +21,18 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_faces(image: RgbImage, faces: Iterable[ShownFace]) -> None:
-    """Draw a box a face into the image, with the person's number, the label and its probability above."""
+    """Draw a box a face into the image, with the person's number, the label and its probability above.
+
+    Faces outside the zones and hours in which the rule holds are grey, as are those that could not be judged.
+    """
     height, width = image.shape[:2]
     thickness = max(1, round(max(width, height) / 640))
     for face in faces:
         x1, y1, x2, y2 = (round(float(value)) for value in face.box_xyxy)
-        colour = _COLOURS[face.label]
+        colour = _COLOURS[face.label if face.counts else schema.INDETERMINATE]
         cv2.rectangle(image, (x1, y1), (x2, y2), colour, thickness + 1)
-        text = f"{face.track} {face.label.replace('_', ' ')}"
-        if face.probability is not None:
+        text = f"{face.track} {face.label.replace('_', ' ')}" if face.counts else f"{face.track} not counted"
+        if face.probability is not None and face.counts:
             text += f" {100 * face.probability:.0f}%"
         _write(image, text, (x1, y1 - 4 * thickness), colour)
 

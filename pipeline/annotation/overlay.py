@@ -21,12 +21,17 @@ _LABELS = list(CODES)
 
 @dataclass(frozen=True)
 class ShownFace:
-    """A face as it is drawn: box in pixels, and what the nearest sighting says of it."""
+    """A face as it is drawn: box in pixels, and what the nearest sighting says of it.
+
+    Attributes:
+        counts: whether it lies in the zones and hours in which the rule holds.
+    """
 
     track: int
     box_xyxy: npt.NDArray[np.float64]
     label: str
     probability: float | None
+    counts: bool
 
 
 class Overlay:
@@ -69,6 +74,7 @@ class Overlay:
             box_xyxy=boxes[before] + share * (boxes[after] - boxes[before]),
             label=_LABELS[code],
             probability=float(nearest["probabilities"][code]) if code < 3 else None,
+            counts=bool(nearest["counts"]),
         )
 
 
