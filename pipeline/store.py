@@ -6,9 +6,9 @@
       .work/sources/<fingerprint>/<source_id>.json                             finished sources
       .work/indices/<fingerprint>/                                             sources that are to be judged
 
-Everything is written under a temporary name, flushed to the disk and renamed. A segment counts from the moment its
-file has its name; a source counts from the moment its record has its name, which is after its tables have theirs.
-`.work` goes when the run has ended.
+Everything is written under a temporary name and renamed, and flushed to the disk if it is to stay. A segment counts
+from the moment its file has its name; a source counts from the moment its record has its name, which is after its
+tables have theirs. `.work` goes when the run has ended.
 """
 
 from __future__ import annotations

@@ -15,18 +15,21 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that gets its name only when it is whole and on the disk."""
+def atomic_file(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
+    """A file that gets its name only when it is whole, and on the disk unless `flush` is False."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if not flush:
+        return
     # The name is only safe from a power cut when its folder is on the disk too.
     folder = os.open(path.parent, os.O_RDONLY)
     try:
