@@ -1,0 +1,27 @@
+"""Fixtures of the cluster tests: a head of its own for each test, and the recording of the fault tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.machines import Cluster, interpreter_without_package
+from tests.faults.conftest import judging, recording, undisturbed
+
+__all__ = ["judging", "recording", "undisturbed"]
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that does not have this project."""
+    return interpreter_without_package(tmp_path_factory.mktemp("bare") / "venv")
+
+
+@pytest.fixture
+def cluster(bare_python: Path) -> Iterator[Cluster]:
+    """A head without CPUs; the test adds machines."""
+    made = Cluster(bare_python)
+    yield made
+    made.close()

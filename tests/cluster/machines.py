@@ -1,0 +1,136 @@
+"""A Ray cluster of several machines on one: nodes with folders, interpreters and file systems of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import venv
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from tests.faults.harness import PATIENCE_S
+
+# A node that has been killed is to be missed within seconds; one that is merely slow is not.
+_HEALTH_CHECKS = (
+    '{"health_check_initial_delay_ms":500,"health_check_period_ms":500,"health_check_failure_threshold":3}'
+)
+# Hides each path behind an empty folder, then becomes the command after `--`.
+_HIDE = 'while [ "$1" != -- ]; do mount --bind "$EMPTY" "$1" || exit 1; shift; done; shift; exec "$@"'
+
+
+@cache
+def can_hide() -> bool:
+    """Whether this user may give a process a view of the file system of its own."""
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+
+
+def interpreter_without_package(folder: Path) -> Path:
+    """A Python that has all libraries of this one, but not this project, as on a machine that never saw it."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder / "bin" / "python"
+    (site_packages_of(folder) / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
+
+
+def site_packages_of(folder: Path) -> Path:
+    """Where a virtual environment keeps its packages."""
+    return folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+
+
+@dataclass
+class Machine:
+    """A node: `ray start --block` and everything below it."""
+
+    process: subprocess.Popen[bytes]
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.process.pid).children(recursive=True)
+        return []
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """The processes that decode and judge."""
+        return [process for process in self.processes if process.name().startswith("ray::Worker")]
+
+    def kill(self) -> None:
+        """kill -9 of everything at once, as when the power goes."""
+        doomed = self.processes
+        for process in [p for p in doomed if p.name() == "raylet"] + doomed:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.kill()
+        self.process.wait()
+        psutil.wait_procs(doomed, timeout=30)
+
+
+@dataclass
+class Cluster:
+    """A head without CPUs, which the driver joins, and machines beside it."""
+
+    python: Path
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="ray-")))
+    machines: list[Machine] = field(default_factory=list)
+    address: str = ""
+
+    def __post_init__(self) -> None:
+        self.environment = {
+            **os.environ,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
+            "EMPTY": str(self.folder / "empty"),
+        }
+        (self.folder / "empty").mkdir()
+        self.head = self._start(
+            "--head", "--port", "0", "--include-dashboard=false", "--system-config", _HEALTH_CHECKS
+        )
+        # Ray writes there how others find it.
+        self.address = self._wait_for(self.folder / "0" / "ray_current_cluster").strip()
+
+    def add(self, n_cpus: int = 1, *, hidden: tuple[Path, ...] = (), python: Path | None = None) -> Machine:
+        """A further machine; `hidden` folders are empty for it."""
+        return self._start("--address", self.address, n_cpus=n_cpus, hidden=hidden, python=python)
+
+    def close(self) -> None:
+        """Kill all that is left."""
+        for machine in reversed(self.machines):
+            machine.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(
+        self, *arguments: str, n_cpus: int = 0, hidden: tuple[Path, ...] = (), python: Path | None = None
+    ) -> Machine:
+        # Sockets have short paths, so the folders have short names.
+        folder = self.folder / str(len(self.machines))
+        folder.mkdir()
+        command = [str(python or self.python), "-m", "ray.scripts.scripts", "start", "--block", *arguments]
+        command += ["--temp-dir", str(folder), "--num-cpus", str(n_cpus), "--object-store-memory", str(100 << 20)]
+        if hidden:
+            command = ["unshare", "-m", "sh", "-c", _HIDE, "sh", *map(str, hidden), "--", *command]
+        with (folder / "output.txt").open("wb") as output:
+            process = subprocess.Popen(command, env=self.environment, cwd=folder, stdout=output, stderr=output)
+        self.machines.append(Machine(process))
+        return self.machines[-1]
+
+    def _wait_for(self, path: Path) -> str:
+        deadline = time.monotonic() + PATIENCE_S
+        while not path.exists() or not path.read_text().strip():
+            assert self.head.process.poll() is None, (self.folder / "0" / "output.txt").read_text()
+            assert time.monotonic() < deadline, "the head of the cluster does not start"
+            time.sleep(0.1)
+        return path.read_text()
