@@ -57,8 +57,7 @@ def sample_ranges(file: RemoteFile) -> list[ByteRange] | None:
     found: list[ByteRange] = []
     at, size_bytes, n_boxes = 0, file.object.size_bytes, 0
     while at + 8 <= size_bytes:
-        file.seek(at)
-        head = file.read(16)
+        head = file.peek(at, 16)
         n_boxes += 1
         if len(head) < 8 or n_boxes > _MAX_BOXES:
             return None

@@ -66,18 +66,15 @@ def find_objects(url: str) -> list[StoredObject]:
     """
     system, path = file_system(url)
     with store_errors(url):
-        own = _info(system, path)
-        if own is not None and own.get("type") != "directory":
-            return [replace(object_from(url, own), is_named=True)]
-        if own is not None or not glob.has_magic(path):
-            return list(_below(system, url, path))
-        found: list[StoredObject] = []
-        for match, about in sorted(system.glob(path, detail=True).items()):
-            if about.get("type") == "directory":
-                found += _below(system, url, match)
-            else:
-                found.append(replace(object_from(to_url(url, match), about), is_named=True))
-        return found
+        try:
+            own = _info(system, path)
+            if own is not None and own.get("type") != "directory":
+                return [replace(object_from(url, own), is_named=True)]
+            if own is not None or not glob.has_magic(path):
+                return list(_below(system, url, path))
+            return list(_matches(system, url, path))
+        except FileNotFoundError:  # not even the bucket
+            return []
 
 
 def list_folder(url: str) -> dict[str, StoredObject]:
@@ -122,6 +119,20 @@ def _below(system: Any, url: str, path: str) -> Iterator[StoredObject]:
         if about.get("type") == "directory" or found.endswith("/") or any(name.startswith(".") for name in names):
             continue
         yield object_from(to_url(url, found), about)
+
+
+def _matches(system: Any, url: str, pattern: str) -> Iterator[StoredObject]:
+    """What fits a glob; names that begin with a dot only fit a pattern that says so."""
+    parts = pattern.split("/")
+    n_plain = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    wants_hidden = any(part.startswith(".") for part in parts[n_plain:])
+    for match, about in sorted(system.glob(pattern, detail=True).items()):
+        if not wants_hidden and any(part.startswith(".") for part in match.split("/")[n_plain:]):
+            continue
+        if about.get("type") == "directory":
+            yield from _below(system, url, match)
+        else:
+            yield replace(object_from(to_url(url, match), about), is_named=True)
 
 
 def _moment(value: Any) -> datetime | None:

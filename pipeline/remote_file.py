@@ -111,6 +111,14 @@ class RemoteFile:
             self._failure = failure
             return b""
 
+    def peek(self, start: int, size: int) -> bytes:
+        """What `read` would give there; where the next read begins does not change, which FFmpeg relies on."""
+        position, self._position = self._position, start
+        try:
+            return self.read(size)
+        finally:
+            self._position = position
+
     def close(self) -> None:
         """Give back what is held; the header stays for the next who opens this object."""
         self._blocks.clear()

@@ -23,6 +23,7 @@ class Request:
 
     method: str
     path: str
+    range: str = ""
 
 
 class _Silent(WSGIRequestHandler):
@@ -36,6 +37,8 @@ class S3Server:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.latency_s = 0.0
+        self.n_bytes_sent = 0
+        self._is_cut: Callable[[Request], bool] = lambda request: False
         self._answer: Callable[[Request], tuple[str, str] | None] = lambda request: None
         self._application = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._respond, threaded=True, request_handler=_Silent)
@@ -76,21 +79,40 @@ class S3Server:
         finally:
             self._answer = lambda request: None
 
+    @contextmanager
+    def cutting(self, is_cut: Callable[[Request], bool]) -> Iterator[None]:
+        """Break the connection in the middle of the answers to some requests."""
+        self._is_cut = is_cut
+        try:
+            yield
+        finally:
+            self._is_cut = lambda request: False
+
     def close(self) -> None:
         """End the server."""
         self._server.shutdown()
         self._server.server_close()
 
     def _respond(self, environment: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = Request(environment["REQUEST_METHOD"], environment["PATH_INFO"])
+        request = Request(environment["REQUEST_METHOD"], environment["PATH_INFO"], environment.get("HTTP_RANGE", ""))
         self.requests.append(request)
         if self.latency_s:
             time.sleep(self.latency_s)
+        if not self.knows_conditions:
+            environment.pop("HTTP_IF_NONE_MATCH", None)
         refusal = self._answer(request)
         if refusal is None:
             answer: Iterable[bytes] = self._application(environment, start_response)
-            return answer
+            return self._sent(answer, is_cut=self._is_cut(request))
         status, code = refusal
         environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
         start_response(status, [("Content-Type", "application/xml")])
         return [f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()]
+
+    def _sent(self, answer: Iterable[bytes], *, is_cut: bool) -> Iterator[bytes]:
+        for part in answer:
+            self.n_bytes_sent += len(part)
+            if is_cut:
+                yield part[: len(part) // 2]
+                raise ConnectionResetError  # the server closes the connection
+            yield part
