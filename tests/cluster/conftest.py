@@ -1,4 +1,4 @@
-"""Fixtures of the cluster tests: a head of its own for each test, and the recording of the fault tests."""
+"""Fixtures of the cluster tests: one head for all, machines for each, and the recording of the fault tests."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return interpreter_without_package(tmp_path_factory.mktemp("bare") / "venv")
 
 
+@pytest.fixture(scope="session")
+def head(bare_python: Path) -> Iterator[Cluster]:
+    """A head without CPUs."""
+    cluster = Cluster(bare_python)
+    yield cluster
+    cluster.close()
+
+
 @pytest.fixture
-def cluster(bare_python: Path) -> Iterator[Cluster]:
-    """A head without CPUs; the test adds machines."""
-    made = Cluster(bare_python)
-    yield made
-    made.close()
+def cluster(head: Cluster) -> Iterator[Cluster]:
+    """A cluster to which the test adds machines."""
+    yield head
+    head.kill_machines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -21,8 +22,8 @@ import psutil
 from tests.faults.harness import PATIENCE_S
 
 # A node that has been killed is to be missed within seconds; one that is merely slow is not.
-_HEALTH_CHECKS = (
-    '{"health_check_initial_delay_ms":500,"health_check_period_ms":500,"health_check_failure_threshold":3}'
+_HEALTH_CHECKS = json.dumps(
+    {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
 )
 # Hides each path behind an empty folder, then becomes the command after `--`.
 _HIDE = 'while [ "$1" != -- ]; do mount --bind "$EMPTY" "$1" || exit 1; shift; done; shift; exec "$@"'
@@ -106,10 +107,15 @@ class Cluster:
         """A further machine; `hidden` folders are empty for it."""
         return self._start("--address", self.address, n_cpus=n_cpus, hidden=hidden, python=python)
 
+    def kill_machines(self) -> None:
+        """Leave the head alone."""
+        for machine in self.machines[1:]:
+            machine.kill()
+
     def close(self) -> None:
         """Kill all that is left."""
-        for machine in reversed(self.machines):
-            machine.kill()
+        self.kill_machines()
+        self.head.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(

@@ -34,9 +34,9 @@ def audit_on(
     cluster: Cluster, inputs: list[str], folder: Path, *flags: str, cwd: Path, lost_nodes: int = 3
 ) -> Iterator[RunningAudit]:
     """`facemask-batch run --address`, in a folder where no node is."""
+    command = [sys.executable, "-c", IMPATIENT.format(lost_nodes=lost_nodes), "run", *inputs]
     process = subprocess.Popen(
-        [sys.executable, "-c", IMPATIENT.format(lost_nodes=lost_nodes), "run", *inputs, "--out", str(folder)]
-        + ["--address", cluster.address, *flags],
+        [*command, "--out", str(folder), "--address", cluster.address, *flags],
         env=cluster.environment,
         cwd=cwd,
         stdout=subprocess.PIPE,
