@@ -80,5 +80,5 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     s3_server.requests.clear()
-    s3_server.latency_s = 0.0
+    s3_server.latency_s, s3_server.knows_conditions = 0.0, True
     return s3_server

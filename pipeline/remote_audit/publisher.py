@@ -24,12 +24,16 @@ class Publisher:
     Args:
         copy: the working copy.
         lease: without which nothing is published.
+        every_s: between looks, at least.
         give_up_s: after so long without success the run is to end.
     """
 
-    def __init__(self, copy: WorkingCopy, lease: Lease, give_up_s: float = _GIVE_UP_S) -> None:
+    def __init__(
+        self, copy: WorkingCopy, lease: Lease, every_s: float = _EVERY_S, give_up_s: float = _GIVE_UP_S
+    ) -> None:
         self._copy = copy
         self._lease = lease
+        self._every_s = every_s
         self._give_up_s = give_up_s
         self._failure: StoreError | None = None
         self._ended = threading.Event()
@@ -55,7 +59,7 @@ class Publisher:
             raise self._failure
 
     def _live(self) -> None:
-        reached, pause_s = time.monotonic(), _EVERY_S
+        reached, pause_s = time.monotonic(), self._every_s
         while not self._ended.wait(pause_s):
             try:
                 self._lease.confirm()
@@ -65,4 +69,4 @@ class Publisher:
                     self._failure = error
                     return
                 continue
-            reached, pause_s = time.monotonic(), max(_EVERY_S, _LOOKING_SHARE * looked_s)
+            reached, pause_s = time.monotonic(), max(self._every_s, _LOOKING_SHARE * looked_s)

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -17,8 +18,9 @@ from pipeline.errors import StoreError
 from pipeline.remote_audit.journal import Journal
 from pipeline.remote_audit.lease import Holder, Lease
 from pipeline.remote_audit.object_store import ObjectStore
+from pipeline.remote_audit.publisher import Publisher
 from pipeline.remote_audit.working_copy import WorkingCopy
-from tests.s3 import S3Server
+from tests.s3 import SECRET, S3Server
 
 
 @pytest.fixture(params=["s3", "memory"])
@@ -246,3 +248,82 @@ def test_of_many_that_find_a_dead_holder_at_once_one_takes_over(store: ObjectSto
     holding[0].confirm()
     holding[0].release()
     assert store.sizes() == {}
+
+
+def test_store_without_conditions_still_lets_one_of_two_in(s3: S3Server) -> None:
+    s3.knows_conditions = False
+    store = ObjectStore(f"s3://{s3.bucket()}/audit")
+    assert store.create("a", b"1")
+    assert store.create("a", b"2")  # the server has overwritten it
+    store.delete(["a"])
+    first = Lease(store, beat_s=0.01)
+    first.acquire()
+    with pytest.raises(StoreError, match="another run is at work"):
+        Lease(store).acquire()
+    first.confirm()
+    # One that began at the same moment and wrote last: the first notices at its next sign of life.
+    with pytest.raises(StoreError, match="another run has taken this audit over"):
+        wait_until(lambda: (store.put(".lock/000001.json", b'{"run": "another"}'), first.confirm())[1])
+    first.release()
+    assert store.read(".lock/000001.json") == b'{"run": "another"}'
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause", "is_transient"),
+    [
+        (("403 Forbidden", "AccessDenied"), "access is denied", False),
+        (("403 Forbidden", "InvalidAccessKeyId"), "access is denied", False),
+        (("404 Not Found", "NoSuchBucket"), "nothing is there", False),
+        (("503 Service Unavailable", "SlowDown"), "SlowDown", True),
+        (("500 Internal Server Error", "InternalError"), "InternalError", True),
+    ],
+)
+def test_refusals_are_named(s3: S3Server, answer: tuple[str, str], cause: str, is_transient: bool) -> None:
+    store = ObjectStore(f"s3://{s3.bucket()}/audit")
+    with s3.answering(lambda request: answer), pytest.raises(StoreError, match=cause) as raised:
+        store.put("run.json", b"{}")
+    assert raised.value.is_transient == is_transient
+    assert SECRET not in f"{raised.value} {raised.value.remedy}"
+
+
+def test_store_that_is_busy_for_a_while_is_asked_again(s3: S3Server) -> None:
+    store = ObjectStore(f"s3://{s3.bucket()}/audit")
+    refusals = iter([("503 Service Unavailable", "SlowDown")] * 3)
+    with s3.answering(lambda request: next(refusals, None)):
+        store.put("run.json", b"{}")
+    assert store.read("run.json") == b"{}"
+
+
+def test_publisher_goes_on_after_failures_and_gives_up_after_too_long(s3: S3Server, tmp_path: Path) -> None:
+    store = ObjectStore(f"s3://{s3.bucket()}/audit")
+    copy, lease = WorkingCopy(store, tmp_path, Journal(None)), Lease(store)
+    lease.acquire()
+    publisher = Publisher(copy, lease, every_s=0.05, give_up_s=0.0)
+    write(tmp_path, {"run.json": "{}"})
+    failing = True
+    with s3.answering(lambda request: ("500 Internal Server Error", "InternalError") if failing else None):
+        patient = Publisher(copy, lease, every_s=0.05, give_up_s=600.0)
+        patient.start()
+        wait_until(lambda: sum(r.method == "PUT" for r in s3.requests) > 3)
+        patient.check()
+        failing = False
+        wait_until(lambda: store.read("run.json") == b"{}")
+        patient.stop()
+        failing = True
+        write(tmp_path, {"run.json": "{ }"})
+        publisher.start()
+        with pytest.raises(StoreError, match="InternalError"):
+            wait_until(publisher.check)
+        publisher.stop()
+    assert store.read("run.json") == b"{}"
+    lease.release()
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
