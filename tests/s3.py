@@ -37,6 +37,7 @@ class S3Server:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.latency_s = 0.0
+        self.knows_conditions = True  # whether `If-None-Match` is heeded, which not all stores do
         self.n_bytes_sent = 0
         self._is_cut: Callable[[Request], bool] = lambda request: False
         self._answer: Callable[[Request], tuple[str, str] | None] = lambda request: None
