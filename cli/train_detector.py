@@ -50,6 +50,13 @@ import click
     show_default=True,
     help="Steps between checkpoints.",
 )
+@click.option(
+    "--precision",
+    type=click.FloatRange(0, 1),
+    default=0.8,
+    show_default=True,
+    help="Share of right detections on the `val` photographs for which the model's default score is chosen.",
+)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--name", default="detector", show_default=True, help="Name of the exported model.")
 def train_detector(
@@ -64,6 +71,7 @@ def train_detector(
     canvas_px: int,
     learning_rate: float,
     checkpoint_every: int,
+    precision: float,
     seed: int,
     name: str,
 ) -> None:
@@ -86,7 +94,7 @@ def train_detector(
     )
     data = load_training_data(scenes, settings, close_ups=close_ups, judged=judged, ignored_by=ignored_by)
     train(data, run, settings, weights, click.echo)
-    export(data, run, settings, name, _command_line(click.get_current_context()), click.echo)
+    export(data, run, settings, name, _command_line(click.get_current_context()), click.echo, precision)
 
 
 def _command_line(context: click.Context) -> str:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.detector.average_precision import average_precision
 from training.detector.close_ups import load_close_ups
-from training.detector.evaluate import measure
+from training.detector.evaluate import Evaluation, measure
 from training.detector.export import calibration_canvases, to_float_tflite, to_int8_tflite, write_model
-from training.detector.judged import for_training
+from training.detector.judged import for_evaluation, for_training
 from training.detector.samples import CanvasMaker
 from training.detector.scenes import Scene, read_scenes
 from training.detector.train import Trainer, TrainSettings, load_averaged, load_photographs
 from training.detector.unannotated import ignore_unannotated
 
-# The default score is the least one at which this share of the detections on the validation photographs is right.
+# Share of the detections on the validation photographs that is right at the default score.
 PRECISION_AT_MIN_SCORE = 0.8
 _FALLBACK_MIN_SCORE = 0.5
 LIMITS = (
@@ -36,6 +37,8 @@ class TrainingData:
             named splits there are none of the latter.
         maker: of the canvases.
         n_close_ups: number of single faces for mosaics.
+        kept_apart_judged: `kept_apart` with the faces that nobody annotated as ignored regions; empty where nobody
+            has looked for them.
     """
 
     path: Path
@@ -43,6 +46,7 @@ class TrainingData:
     kept_apart: Sequence[Scene]
     maker: CanvasMaker
     n_close_ups: int
+    kept_apart_judged: Sequence[Scene] = ()
 
     def describe(self, settings: TrainSettings) -> dict[str, Any]:
         """For the card."""
@@ -87,7 +91,8 @@ def load_training_data(
         learnt = ignore_unannotated(learnt, ignored_by)
     crops = load_close_ups(close_ups, unseen_groups) if close_ups else []
     maker = CanvasMaker(load_photographs(learnt), crops, settings.samples)
-    return TrainingData(scenes_path, learnt, kept_apart, maker, len(crops))
+    kept_apart_judged = for_evaluation(kept_apart, judged) if judged else []
+    return TrainingData(scenes_path, learnt, kept_apart, maker, len(crops), kept_apart_judged)
 
 
 def train(
@@ -104,16 +109,25 @@ def train(
 
 
 def export(
-    data: TrainingData, run: Path, settings: TrainSettings, name: str, command: str, report: Callable[[str], None]
+    data: TrainingData,
+    run: Path,
+    settings: TrainSettings,
+    name: str,
+    command: str,
+    report: Callable[[str], None],
+    precision: float = PRECISION_AT_MIN_SCORE,
 ) -> None:
-    """Export the averaged weights of `run` as NAME.tflite (int8) and NAME-float.tflite, each measured by itself."""
+    """Export the averaged weights of `run` as NAME.tflite (int8) and NAME-float.tflite, each measured by itself.
+
+    The default score becomes the least one at which at least the share `precision` of the detections is right.
+    """
     network = load_averaged(run)
     canvases = calibration_canvases(data.maker, settings.seed)
     for path, content in (
         (run / f"{name}-float.tflite", to_float_tflite(network)),
         (run / f"{name}.tflite", to_int8_tflite(network, canvases)),
     ):
-        card = {
+        card: dict[str, Any] = {
             "command": command,
             "data": data.describe(settings),
             "metrics": {},
@@ -124,12 +138,22 @@ def export(
         if not data.kept_apart:
             report(f"{path}: no photographs of a split named val: the default score {_FALLBACK_MIN_SCORE} is a guess")
             continue
-        _, result = measure(path, data.kept_apart)
-        score = result.matches.score_for(PRECISION_AT_MIN_SCORE)
-        card["min_score"] = round(score, 3) if score is not None else _FALLBACK_MIN_SCORE
-        card["metrics"] = {
-            "validation": result.summary(float(str(card["min_score"]))),
-            "min_score_chosen_for_precision": PRECISION_AT_MIN_SCORE if score is not None else None,
-        }
+        card["min_score"], card["metrics"] = _measured(path, data, precision)
         write_model(path, content, card)
-        report(f"{path}: AP {result.average_precision[0.5]['all']:.3f}, default score {card['min_score']}")
+        found = card["metrics"]["validation"]["average_precision_iou_0.5"]["all"]
+        report(f"{path}: AP {found:.3f}, default score {card['min_score']}")
+
+
+def _measured(path: Path, data: TrainingData, precision: float) -> tuple[float, dict[str, Any]]:
+    """The default score of a model, and its figures on the photographs that were kept apart."""
+    detections, as_annotated = measure(path, data.kept_apart)
+    results = {"validation": as_annotated}
+    if data.kept_apart_judged:
+        results["validation_judged"] = Evaluation(*average_precision(data.kept_apart_judged, detections))
+    chosen_on = list(results)[-1]
+    score = results[chosen_on].matches.score_for(precision)
+    min_score = round(score, 3) if score is not None else _FALLBACK_MIN_SCORE
+    metrics: dict[str, Any] = {key: result.summary(min_score) for key, result in results.items()}
+    metrics["min_score_chosen_for_precision"] = precision if score is not None else None
+    metrics["min_score_chosen_on"] = chosen_on
+    return min_score, metrics

@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 
-from pipeline.detect import Detections, YunetFaceDetector, open_detector
+from pipeline.detect import Detections, FaceDetector, YunetFaceDetector, open_detector
 from pipeline.errors import InputError
 from pipeline.frames import ArrayPicture, VideoPicture
 from pipeline.inference import DETECTOR_TASK, load_card, resolve_model
@@ -69,7 +69,15 @@ def measure(
         detect_size: longer side of the network's input; the model's own by default.
         advance: called after each photograph.
     """
-    detector = open_detector(str(model), detect_size=detect_size, min_score=LEAST_SCORE)
+    return measure_detector(
+        open_detector(str(model), detect_size=detect_size, min_score=LEAST_SCORE), scenes, advance
+    )
+
+
+def measure_detector(
+    detector: FaceDetector, scenes: Sequence[Scene], advance: Callable[[], object] | None = None
+) -> tuple[list[Detections], Evaluation]:
+    """The same for an open detector, whose least score should be about LEAST_SCORE."""
     detections = []
     for scene in scenes:
         detections.append(detector.detect(ArrayPicture(scene.read_rgb())))
