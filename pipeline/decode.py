@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,11 +14,12 @@ import numpy as np
 from pipeline.containers import demux, open_recording
 from pipeline.errors import DecodeError
 from pipeline.frames import ArrayPicture, Frame, VideoPicture
-from pipeline.images import read_image
+from pipeline.images import read_images
 from pipeline.needed_packets import packets_from_key, rewind
 from pipeline.probe import PTS
 from pipeline.segments import Segment
 from pipeline.soundness import SoundnessDecoder
+from pipeline.storage import join
 from pipeline.wanted import WantedFrames
 
 DAMAGED = "damaged data"
@@ -59,16 +59,15 @@ class SegmentDecoder:
 
     def _images(self) -> Iterator[Frame]:
         segment = self._segment
-        for position in segment.wanted:
-            index = segment.first_index + int(position)
-            name = segment.source.files[index]
+        names = [segment.source.files[segment.first_index + int(position)] for position in segment.wanted]
+        images = read_images([join(segment.source.path, name) for name in names])
+        for position, name, image in zip(segment.wanted, names, images, strict=True):
             self._n_images += 1
-            try:
-                image = read_image(os.path.join(segment.source.path, name))
-            except DecodeError as error:
-                self.failures[f"{name}: {error.cause}"] += 1
+            if isinstance(image, DecodeError):
+                self.failures[f"{name}: {image.cause}"] += 1
                 continue
-            yield Frame(index, ArrayPicture(image), image=name, timestamp=segment.image_times[int(position)])
+            index, moment = segment.first_index + int(position), segment.image_times[int(position)]
+            yield Frame(index, ArrayPicture(image), image=name, timestamp=moment)
 
     def _video_by_order(self) -> Iterator[Frame]:
         """Frames counted from the start, for recordings whose times cannot be trusted.

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import DecodeError, FacemaskBatchError, InputError
 from pipeline.frames import RgbImage
-from pipeline.remote_file import read_object
+from pipeline.remote_file import read_objects
 from pipeline.storage import is_url
 
 # More than any camera gives; beyond it a small file that unpacks to gigabytes is the likelier explanation.
 MAX_PIXELS = 100_000_000
-_MAX_OBJECT_BYTES = 256 << 20
+# Of images in a store, which are fetched whole.
+_MAX_OBJECT_BYTES = 128 << 20
+_FETCHED_AT_ONCE = 4
 # Pillow knows formats beyond these, some of which it hands to other programs (EPS to Ghostscript).
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
@@ -32,10 +35,43 @@ def read_image(path: str) -> RgbImage:
         DecodeError: it is missing, damaged, no image, or larger than MAX_PIXELS.
         InputError: the store that it is in did not answer this time.
     """
+    (image,) = read_images([path])
+    if isinstance(image, DecodeError):
+        raise image
+    return image
+
+
+def read_images(paths: Sequence[str]) -> Iterator[RgbImage | DecodeError]:
+    """Images of one folder in their order, or why they cannot be had; remote ones are fetched a few at a time.
+
+    Args:
+        paths: as in `read_image`.
+
+    Raises:
+        InputError: the store that they are in did not answer this time.
+    """
+    step = _FETCHED_AT_ONCE if paths and is_url(paths[0]) else 1
+    for first in range(0, len(paths), step):
+        some = paths[first : first + step]
+        files: Sequence[str | bytes | InputError] = some
+        if is_url(some[0]):
+            files = read_objects(some, _MAX_OBJECT_BYTES)
+        for path, file in zip(some, files, strict=True):
+            try:
+                yield _read(path, file)
+            except DecodeError as error:
+                yield error
+
+
+def _read(path: str, file: str | bytes | InputError) -> RgbImage:
+    if isinstance(file, InputError):
+        if file.is_transient:
+            raise file
+        raise DecodeError(file.cause, path=path) from file
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(_file(path), formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DecodeError(f"{image.width} x {image.height} pixels are too many", path=path)
                 return _upright_rgb(image)
@@ -50,18 +86,6 @@ def read_image(path: str) -> RgbImage:
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise DecodeError(f"the image cannot be decoded ({reason})", path=path) from error
-
-
-def _file(path: str) -> str | io.BytesIO:
-    """What Pillow reads an image from."""
-    if not is_url(path):
-        return path
-    try:
-        return io.BytesIO(read_object(path, _MAX_OBJECT_BYTES))
-    except InputError as error:
-        if error.is_transient:
-            raise
-        raise DecodeError(error.cause, path=path) from error
 
 
 def _upright_rgb(image: Image.Image) -> RgbImage:

@@ -196,18 +196,38 @@ def open_remote(url: str) -> Iterator[RemoteFile]:
         file.close()
 
 
-def read_object(url: str, max_bytes: int) -> bytes:
-    """The content of a small object, in one request.
+def read_objects(urls: Sequence[str], max_bytes: int) -> list[bytes | InputError]:
+    """The contents of small objects of one store, asked for at the same time.
+
+    Args:
+        urls: of the objects.
+        max_bytes: what is larger is not read.
+
+    Returns:
+        For each its content, or why it cannot be had.
 
     Raises:
-        InputError: it cannot be read, or it is larger than `max_bytes`.
+        ConfigError: the addresses cannot be used.
     """
-    system, path = file_system(url)
-    with store_errors(url):
-        content = bytes(system.cat_file(path, start=0, end=max_bytes + 1))
-    if len(content) > max_bytes:
-        raise InputError(f"it is larger than {max_bytes >> 20} MiB", path=redacted(url))
-    return content
+    if not urls:
+        return []
+    system = file_system(urls[0])[0]
+    paths = [str(system._strip_protocol(url)) for url in urls]
+    n = len(paths)
+    answers = system.cat_ranges(paths, [0] * n, [max_bytes + 1] * n, max_gap=None, on_error="return")
+    return [_content_or_error(url, answer, max_bytes) for url, answer in zip(urls, answers, strict=True)]
+
+
+def _content_or_error(url: str, answer: bytes | BaseException, max_bytes: int) -> bytes | InputError:
+    try:
+        with store_errors(url):
+            if isinstance(answer, BaseException):
+                raise answer
+    except InputError as error:
+        return error
+    if len(answer) > max_bytes:
+        return InputError(f"it is larger than {max_bytes >> 20} MiB", path=redacted(url))
+    return bytes(answer)
 
 
 def _within(start: int, end: int, ranges: Sequence[ByteRange]) -> bool:
