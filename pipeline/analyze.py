@@ -98,10 +98,7 @@ class Analyzer:
         return SegmentResult(pa.concat_tables(finished), segment.n_wanted, dict(self._decoder.failures))
 
     def _crops(self, frame: Frame, record: _JudgedFrame) -> list[_WaitingFace]:
-        if len(record.faces) == 0:
-            return []  # spares converting the frame at full size
-        image = frame.picture.rgb()
-        return [(record, self._classifier.crop(image, box)) for box in record.faces.boxes_xyxy]
+        return [(record, self._classifier.crop(frame.picture, box)) for box in record.faces.boxes_xyxy]
 
     def _table(self, judged: list[_JudgedFrame]) -> pa.Table:
         return pa.Table.from_pylist([self._row(record) for record in judged], schema=schema.SEGMENT_ROWS)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ModelError
-from pipeline.frames import RgbImage, resize
+from pipeline.frames import ArrayPicture, Picture, RgbImage, resize
 from pipeline.inference import CLASSIFIER_TASK, TfliteModel, load_card, resolve_model
 from pipeline.schema import INDETERMINATE, LABELS
 
@@ -25,20 +25,24 @@ class Verdict:
     indeterminate_reason: str | None = None
 
 
-def crop_face(image: RgbImage, box_xyxy: npt.NDArray[np.floating], crop_scale: float, size_px: int) -> RgbImage:
+def crop_face(
+    picture: RgbImage | Picture, box_xyxy: npt.NDArray[np.floating], crop_scale: float, size_px: int
+) -> RgbImage:
     """The square around a face, (size_px, size_px, 3) uint8 RGB.
 
     The square is centred on the box and its side is `crop_scale` times the box's longer side; what lies outside
-    the image is filled with its nearest pixels.
+    the picture is filled with its nearest pixels. Of a picture that is not RGB yet, only the square is converted.
     """
+    if isinstance(picture, np.ndarray):
+        picture = ArrayPicture(picture)
     x1, y1, x2, y2 = (float(value) for value in box_xyxy)
     side = max(1, round(crop_scale * max(x2 - x1, y2 - y1)))
     left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
-    height, width = image.shape[:2]
+    width, height = picture.size_wh
     # A square that touches the image nowhere cannot be: boxes are clipped to it. One pixel is kept regardless.
     inner_left, inner_right = min(max(left, 0), width - 1), max(min(left + side, width), 1)
     inner_top, inner_bottom = min(max(top, 0), height - 1), max(min(top + side, height), 1)
-    crop = image[inner_top:inner_bottom, inner_left:inner_right]
+    crop = picture.region(inner_left, inner_top, inner_right, inner_bottom)
     missing = (inner_top - top, top + side - inner_bottom, inner_left - left, left + side - inner_right)
     if any(missing):
         crop = np.asarray(cv2.copyMakeBorder(crop, *missing, cv2.BORDER_REPLICATE), dtype=np.uint8)
@@ -78,9 +82,9 @@ class MaskClassifier:
         # The interpreter always runs this many crops, so that it allocates once.
         self._batch = np.zeros((batch_size, self.input_size_px, self.input_size_px, 3), dtype=np.uint8)
 
-    def crop(self, image: RgbImage, box_xyxy: npt.NDArray[np.floating]) -> RgbImage:
+    def crop(self, picture: RgbImage | Picture, box_xyxy: npt.NDArray[np.floating]) -> RgbImage:
         """The crop of a face as this model wants it."""
-        return crop_face(image, box_xyxy, self.crop_scale, self.input_size_px)
+        return crop_face(picture, box_xyxy, self.crop_scale, self.input_size_px)
 
     def probabilities(self, crops: list[RgbImage]) -> npt.NDArray[np.float32]:
         """(N, len(labels)) float32: calibrated probabilities of N crops; the rest of a batch is padding."""

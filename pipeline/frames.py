@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 RgbImage = npt.NDArray[np.uint8]  # (height, width, 3) uint8, red first
 
+# Parts of a frame are converted by themselves from blocks of so many pixels, (width, height): swscale works on groups
+# of pixels, and a colour sample may belong to two by two of them.
+_BLOCK_WH = (32, 2)
 # Pixel formats whose planes are plain pictures of 8 bits; what comes from recorders is nearly always the first.
 _EIGHT_BIT_PLANES = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gray"})
 
@@ -29,6 +32,10 @@ class Picture(Protocol):
 
     def rgb(self) -> RgbImage:
         """The whole picture at full size; converted once, do not write into it."""
+        ...
+
+    def region(self, left: int, top: int, right: int, bottom: int) -> RgbImage:
+        """A part at full size, the same pixels as `rgb()[top:bottom, left:right]`; do not write into it."""
         ...
 
     def resized(self, size_wh: tuple[int, int]) -> RgbImage:
@@ -48,6 +55,9 @@ class ArrayPicture:
 
     def rgb(self) -> RgbImage:
         return self._image
+
+    def region(self, left: int, top: int, right: int, bottom: int) -> RgbImage:
+        return self._image[top:bottom, left:right]
 
     def resized(self, size_wh: tuple[int, int]) -> RgbImage:
         return resize(self._image, size_wh)
@@ -70,6 +80,24 @@ class VideoPicture:
         if self._rgb is None:
             self._rgb = self._turn(_rgb_of(self._frame))
         return self._rgb
+
+    def region(self, left: int, top: int, right: int, bottom: int) -> RgbImage:
+        if self._rgb is not None or not self._can_convert_parts():
+            return self.rgb()[top:bottom, left:right]
+        width, height = self._frame.width, self._frame.height
+        x1, y1, x2, y2 = [
+            (left, top, right, bottom),
+            (width - bottom, left, width - top, right),
+            (width - right, height - bottom, width - left, height - top),
+            (top, height - right, bottom, height - left),
+        ][self._quarter_turns]
+        return self._turn(_rgb_of_part(self._frame, x1, y1, x2, y2))
+
+    def _can_convert_parts(self) -> bool:
+        # Where the number of lines is odd swscale interpolates colours between lines; of interlaced frames it
+        # converts each field by itself.
+        frame = self._frame
+        return frame.format.name in _EIGHT_BIT_PLANES and frame.height % 2 == 0 and not frame.interlaced_frame
 
     def resized(self, size_wh: tuple[int, int]) -> RgbImage:
         width, height = self._upright(size_wh)
@@ -118,6 +146,21 @@ def resize(image: RgbImage, size_wh: tuple[int, int]) -> RgbImage:
 def _rgb_of(frame: av.VideoFrame) -> RgbImage:
     # swscale knows every pixel format, and the frame's own colour space and range.
     return np.asarray(frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
+
+
+def _rgb_of_part(frame: av.VideoFrame, x1: int, y1: int, x2: int, y2: int) -> RgbImage:
+    """Part of a frame as RGB: cut out of the planes in whole blocks, and then converted."""
+    left, top = x1 - x1 % _BLOCK_WH[0], y1 - y1 % _BLOCK_WH[1]
+    width = min(x2 + -x2 % _BLOCK_WH[0], frame.width) - left
+    height = min(y2 + -y2 % _BLOCK_WH[1], frame.height) - top
+    part = av.VideoFrame(width, height, frame.format.name)
+    part.colorspace, part.color_range = frame.colorspace, frame.color_range
+    for source, target in zip(frame.planes, part.planes, strict=True):
+        # How many pixels a sample of this plane stands for; sizes of colour planes are rounded up.
+        step_x, step_y = -(-frame.width // source.width), -(-frame.height // source.height)
+        x, y = left // step_x, top // step_y
+        _pixels(target)[:] = _pixels(source)[y : y + target.height, x : x + target.width]
+    return _rgb_of(part)[y1 - top : y2 - top, x1 - left : x2 - left]
 
 
 def _shrink_planes(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:

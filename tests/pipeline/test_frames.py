@@ -55,3 +55,26 @@ def test_rotated_recording_is_upright_at_both_sizes(clip_path: Callable[[str], P
     assert picture.resized((64, 96)).shape == (96, 64, 3)
     stored = frame.to_ndarray(format="rgb24")
     np.testing.assert_array_equal(picture.rgb(), np.rot90(stored, -1))
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "nv12"])
+@pytest.mark.parametrize("size_wh", [(640, 360), (505, 286), (853, 481), (33, 34)])
+def test_a_region_has_the_pixels_of_the_whole_picture(pixel_format: str, size_wh: tuple[int, int]) -> None:
+    chance = np.random.default_rng(7)
+    noise = chance.integers(0, 256, (size_wh[1], size_wh[0], 3), dtype=np.uint8)
+    frame = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format=pixel_format)
+    whole = VideoPicture(frame).rgb()
+    for _ in range(20):
+        left, right = sorted(chance.choice(size_wh[0] + 1, 2, replace=False))
+        top, bottom = sorted(chance.choice(size_wh[1] + 1, 2, replace=False))
+        region = VideoPicture(frame).region(left, top, right, bottom)
+        np.testing.assert_array_equal(region, whole[top:bottom, left:right])
+
+
+def test_a_region_of_every_kind_of_recording_has_the_pixels_of_the_whole_picture(clip: Clip) -> None:
+    with av.open(str(clip.path)) as container:
+        frame = next(container.decode(video=0))
+    width, height = VideoPicture(frame).size_wh
+    for left, top, right, bottom in [(0, 0, width, height), (7, 13, width - 9, height - 1), (50, 60, 51, 61)]:
+        whole = VideoPicture(frame).rgb()[top:bottom, left:right]
+        np.testing.assert_array_equal(VideoPicture(frame).region(left, top, right, bottom), whole)
