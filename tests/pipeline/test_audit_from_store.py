@@ -1,0 +1,134 @@
+"""An audit of recordings and images in a store, beside the same as local files: real Ray, a real S3 server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+import pipeline
+from cli.inspect import inspect
+from pipeline.annotation import annotate
+from pipeline.audit_folder import AuditFolder
+from pipeline.settings import Settings
+from pipeline.sources import Source
+from pipeline.verify import verify
+from pipeline.zone_picture import first_frame
+from tests.s3 import KEY, SECRET, S3Server
+
+SAMPLE_MEDIA = Path(__file__).parents[2] / "sample_media"
+SETTINGS = {"fps": 1.0, "end_s": 20.0, "min_score": 0.2, "workers": 1, "segment_s": 5.0}
+
+
+@dataclass(frozen=True)
+class Audited:
+    """An audit of sample_media twice: as local files and as objects."""
+
+    folder: Path
+    local: Path
+    bucket: str
+    s3: S3Server
+
+    @property
+    def remote(self) -> str:
+        return f"s3://{self.bucket}/site"
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        return {record["source"]: record for record in AuditFolder(self.folder).sources()}
+
+
+@pytest.fixture(scope="module")
+def audited(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    folder = tmp_path_factory.mktemp("from_store")
+    local, bucket = folder / "site", s3_server.bucket()
+    for path in [*(SAMPLE_MEDIA / "lobby").glob("*.mp4"), *(SAMPLE_MEDIA / "gate_images").glob("gate[1-6].jpg")]:
+        relative = path.relative_to(SAMPLE_MEDIA)
+        (local / relative).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, local / relative)
+        s3_server.client.upload_file(str(path), bucket, f"site/{relative}")
+    (recording,) = (local / "lobby").iterdir()
+    s3_server.client.upload_file(str(recording), bucket, "site/lobby/copy.mp4")
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\ns3://{bucket}/site/lobby/copy.mp4\n#EXT-X-ENDLIST\n"
+    s3_server.client.put_object(Bucket=bucket, Key="site/lobby/list.m3u8", Body=playlist.encode())
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in s3_server.environment.items():
+            environment.setenv(name, value)
+        s3_server.latency_s = 0.005
+        pipeline.audit([str(local), f"s3://{bucket}/site"], folder / "audit", Settings(**SETTINGS))
+        s3_server.latency_s = 0.0
+        yield Audited(folder / "audit", local, bucket, s3_server)
+
+
+def test_rows_are_those_of_the_local_files(audited: Audited) -> None:
+    for kind in ("frames", "faces"):
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for row in pq.read_table(audited.folder / kind).to_pylist():
+            place = str(audited.local) if row["source"].startswith("/") else audited.remote
+            row["source"] = row["source"].removeprefix(place)
+            rows.setdefault(place, []).append(row)
+        here, there = (
+            sorted(rows[place], key=lambda row: (row["source"], row["frame_index"], row.get("face_index", 0)))
+            for place in (str(audited.local), audited.remote)
+        )
+        assert len(here) > 15
+        assert here == there
+
+
+def test_sources_say_what_the_store_said(audited: Audited) -> None:
+    records = audited.records()
+    assert {record["status"] for record in records.values()} == {"complete", "duplicate"}
+    name = f"{audited.remote}/lobby/cam01_20240131_140000.mp4"
+    record, head = records[name], audited.s3.client.head_object(Bucket=audited.bucket, Key=name.split("/", 3)[3])
+    assert record["path"] == name
+    assert record["sha256"] is None
+    assert record["etag"] == head["ETag"].strip('"')
+    assert record["last_modified"] == head["LastModified"]
+    assert record["camera"] == "lobby"
+    # The same content under another name is known by its ETag.
+    assert record["duplicate_of"] is None
+    assert records[f"{audited.remote}/lobby/copy.mp4"]["duplicate_of"] == name
+    run = json.loads((audited.folder / "run.json").read_text())
+    assert run["other_files"] == {"count": 1, "first": [f"{audited.remote}/lobby/list.m3u8"]}
+
+
+def test_no_credentials_are_kept(audited: Audited) -> None:
+    for path in audited.folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert SECRET.encode() not in content, path
+            assert KEY.encode() not in content, path
+
+
+def test_frames_of_a_store_are_decoded_again(audited: Audited, tmp_path: Path) -> None:
+    incidents = AuditFolder(audited.folder).incidents().to_pylist()
+    pictured = [row for row in incidents if row["source"].startswith("s3://") and row["thumbnail"] is not None]
+    assert pictured
+    incident = next(row for row in pictured if row["source"].endswith(".mp4"))
+    clip = annotate(audited.folder, tmp_path / "clip.mp4", incident=incident["incident"])
+    assert clip.n_frames > 10
+    source = next(s for s in AuditFolder(audited.folder).sources() if s["source"] == incident["source"])
+    assert first_frame(Source("", source["path"], "video", "")).ndim == 3
+
+
+def test_inspect_shows_what_the_store_says(audited: Audited) -> None:
+    url = f"{audited.remote}/lobby/cam01_20240131_140000.mp4"
+    result = CliRunner().invoke(inspect, [url])
+    assert result.exit_code == 0
+    assert audited.records()[url]["etag"] in result.output
+
+
+def test_verify_notices_what_changed_in_the_store(audited: Audited) -> None:
+    assert [item for item in verify(audited.folder) if item.difference is not None] == []
+    recording = f"{audited.remote}/lobby/cam01_20240131_140000.mp4"
+    client = audited.s3.client
+    client.put_object(Bucket=audited.bucket, Key="site/gate_images/gate3.jpg", Body=b"another")
+    client.delete_object(Bucket=audited.bucket, Key=recording.split("/", 3)[3])
+    found = {item.name: item.difference for item in verify(audited.folder) if item.difference is not None}
+    assert found == {recording: "missing", f"{audited.remote}/gate_images": "changed"}
