@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def difference_of_source(record: dict[str, Any], inputs: list[str]) -> str | Non
     """
     path = record["path"] if is_url(record["path"]) else _raw_path(record["path"])
     try:
-        if not is_url(path) and not Path(path).exists():
+        if not is_url(path) and _is_missing(path):
             return MISSING
         if record["kind"] == "video":
             candidates = iter([Source("", path, "video", "")])
@@ -47,6 +48,17 @@ def difference_of_source(record: dict[str, Any], inputs: list[str]) -> str | Non
         if error.is_transient:
             raise
         return f"{UNREADABLE} ({error.cause})"
+
+
+def _is_missing(path: str) -> bool:
+    """Whether nothing is there; raises InputError where that cannot be seen."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        raise InputError(f"the file cannot be read ({error.strerror})", path=path) from error
+    return False
 
 
 def _is_same(source: Source, record: dict[str, Any]) -> bool:
@@ -79,6 +91,6 @@ def _image_names(path: str) -> list[str]:
 
 def _raw_path(text: str) -> str:
     r"""A path as the system knows it: tables write bytes that are no UTF-8 as escapes such as \udcff."""
-    if Path(text).exists():
+    if os.path.exists(text):
         return text
     return re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), text)

@@ -15,9 +15,12 @@ import pytest
 
 from pipeline.camera_names import camera_name
 from pipeline.errors import StoreError
+from pipeline.export import export_audit
+from pipeline.incidents import find_incidents
 from pipeline.lock import HOLDER_FILE, LOCK_FILE, locked
+from pipeline.report import write_report
 from pipeline.store import table_paths
-from tests.faults.harness import assert_same_rows, command, leftovers, run, running
+from tests.faults.harness import assert_same_rows, command, leftovers, run, running, tables
 
 NOBODY = 65534
 
@@ -33,6 +36,19 @@ def small_disk(folder: Path, size_kib: int) -> Iterator[Callable[[int], None]]:
         pytest.skip("only root may mount a small disk")
     try:
         yield lambda kib: subprocess.run(["mount", "-o", f"remount,size={kib}k", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The folder as a mount that nobody may write to."""
+    mount = ["mount", "--bind", str(folder), str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root may mount")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+        yield
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
@@ -120,10 +136,15 @@ def as_nobody(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return result
 
 
+def open_up(folder: Path) -> None:
+    """Let other users come to the folder."""
+    for place in [folder, *folder.parents][:4]:
+        if place.stat().st_uid == os.geteuid() and place != Path("/tmp"):
+            place.chmod(0o755)
+
+
 def test_folder_that_may_not_be_written(tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
-    for folder in [tmp_path, *tmp_path.parents][:4]:
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/tmp"):
-            folder.chmod(0o755)
+    open_up(tmp_path)
     clip = shutil.copy(clip_path("h264"), tmp_path / "h264.mp4")
     result = as_nobody(command([clip], tmp_path / "audit"))
     assert result.returncode == 1, result.stderr
@@ -133,6 +154,53 @@ def test_folder_that_may_not_be_written(tmp_path: Path, clip_path: Callable[[str
     result = as_nobody([sys.executable, "-m", "cli.main", "inspect", clip])
     assert result.returncode == 3
     assert "the file cannot be read (Permission denied)" in result.stdout or "no permission" in result.stdout
+
+
+def test_recordings_and_audits_on_a_read_only_mount(
+    finished: Path, recording: Path, judging: tuple[str, ...], tmp_path: Path
+) -> None:
+    """They are read as ever; what would be written to them says so and leaves them as they were."""
+    place = tmp_path / "archive"
+    place.mkdir()
+    shutil.move(finished, place / "audit")
+    shutil.copy(recording, place / "gate.mp4")
+    find_incidents(place / "audit")
+    write_report(place / "audit")
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    with read_only(place):
+        code, output = run([place / "gate.mp4"], place / "audit", *judging, "--workers", "1")
+        assert (code, "the audit folder cannot be written (Read-only file system)" in output) == (1, True), output
+        assert "Traceback" not in output
+        for write in (find_incidents, write_report, lambda folder: export_audit(folder, "csv")):
+            with pytest.raises(StoreError, match="Read-only file system"):
+                write(place / "audit")
+        assert write_report(place / "audit", out=tmp_path / "report.html").path.exists()
+        assert len(export_audit(place / "audit", "csv", tmp_path / "export")) == 3
+        code, output = verify(place / "audit")
+        assert code == 0, output
+        code, output = run([place / "gate.mp4"], tmp_path / "other", *judging, "--workers", "1")
+        assert code == 0, output
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+    others, own = tables(tmp_path / "other"), tables(place / "audit")
+    assert {name: len(table) for name, table in others.items()} == {name: len(table) for name, table in own.items()}
+
+
+def test_an_audit_of_somebody_else_can_be_read_but_not_changed(finished: Path, tmp_path: Path) -> None:
+    open_up(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    out.chmod(0o777)
+    result = as_nobody([sys.executable, "-m", "cli.main", "report", str(finished), "--out", str(out / "report.html")])
+    assert result.returncode == 0, result.stderr
+    assert (out / "report.html").stat().st_uid == NOBODY
+    result = as_nobody([sys.executable, "-m", "cli.main", "verify", str(finished)])
+    assert result.returncode == 3, result.stderr  # the recording lies where only its owner may look
+    assert "unreadable (the file cannot be read (Permission denied))" in result.stdout
+    for arguments in (["incidents", str(finished)], ["report", str(finished)], ["evidence", str(finished)]):
+        result = as_nobody([sys.executable, "-m", "cli.main", *arguments])
+        assert result.returncode == 1
+        assert "cannot be written (Permission denied)" in result.stderr
+        assert "Traceback" not in result.stderr
 
 
 def test_too_few_open_files_are_said_to_be_too_few(tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
