@@ -125,6 +125,7 @@ def _read_table(path: Path, columns: list[str] | None) -> pa.Table:
     try:
         # A file by itself: readers of whole folders would add the camera from the path.
         with pq.ParquetFile(path) as file:
-            return file.read(columns=columns)
+            # Tables of single sources are too small to share among threads.
+            return file.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(f"the table cannot be read ({error})", path=path) from error

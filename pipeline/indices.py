@@ -94,6 +94,7 @@ def pack(index: SourceIndex, settings: Settings) -> PackedIndex:
         sink,
         compression="zstd",
         use_dictionary=False,
+        write_page_checksum=True,
         column_encoding={f"{name}.list.element": "DELTA_BINARY_PACKED" for name in _ARRAYS},
     )
     return PackedIndex(about, sink.getvalue().to_pybytes())
@@ -109,7 +110,7 @@ def unpack(content: bytes | pa.Buffer, source: Source) -> SourceIndex:
     Raises:
         pyarrow.ArrowInvalid, OSError: the content is damaged.
     """
-    table = pq.read_table(pa.BufferReader(content))
+    table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
     facts = json.loads(table.schema.metadata[_INDEX_KEY])
     facts["time_base"] = Fraction(facts["time_base"])
     facts |= _moments(facts, "start", "last_modified")
@@ -133,7 +134,7 @@ class IndexFolder:
         path = self._path(packed.about.source)
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(path) as file:
+            with atomic_file(path, flush=False) as file:  # what is lost of it is made again
                 file.write(packed.content)
 
     def get(self, source: Source) -> SourceIndex:

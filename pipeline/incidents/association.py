@@ -98,7 +98,8 @@ class Associator:
         times, xs, ys, sizes = rows["time_us"].tolist(), x.tolist(), y.tolist(), size.tolist()
         for begin, end in itertools.pairwise(bounds):
             time_us = times[begin]
-            self._active = [track for track in self._active if time_us - track.time_us <= gap_us]
+            if self._active:
+                self._active = [track for track in self._active if time_us - track.time_us <= gap_us]
             faces = list(zip(xs[begin:end], ys[begin:end], sizes[begin:end], strict=True))
             for offset, track in enumerate(self._assign(time_us, faces)):
                 face_x, face_y, face_size = faces[offset]
@@ -115,15 +116,23 @@ class Associator:
         """The track of each face of a frame; None for a person not seen before."""
         if not self._active:
             return [None] * len(faces)
-        costs = [[self._cost(track, time_us, *face) for track in self._active] for face in faces]
         if len(faces) == 1:
-            best = min(range(len(self._active)), key=costs[0].__getitem__)
-            return [self._active[best] if costs[0][best] < _COST_LIMIT else None]
+            return [self._nearest(time_us, *faces[0])]
+        costs = [[self._cost(track, time_us, *face) for track in self._active] for face in faces]
         _, track_of_face, _ = lap.lapjv(np.asarray(costs), extend_cost=True, cost_limit=_COST_LIMIT)
         return [
             self._active[place] if place >= 0 and row[place] < _COST_LIMIT else None
             for row, place in zip(costs, track_of_face.tolist(), strict=True)
         ]
+
+    def _nearest(self, time_us: int, x: float, y: float, size: float) -> _Track | None:
+        """The track of the only face of a frame, which most frames of most cameras have."""
+        nearest, least = None, _COST_LIMIT
+        for track in self._active:
+            cost = self._cost(track, time_us, x, y, size)
+            if cost < least:
+                nearest, least = track, cost
+        return nearest
 
     def _cost(self, track: _Track, time_us: int, x: float, y: float, size: float) -> float:
         """Distance to where the person is expected, in face lengths, and change of size; forbidden beyond reach."""

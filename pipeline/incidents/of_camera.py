@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,14 @@ from pipeline import schema
 from pipeline.audit_folder import AuditFolder
 from pipeline.cameras import CameraRules
 from pipeline.incidents.chains import Record
-from pipeline.incidents.following import Follower
+from pipeline.incidents.following import Ended, Follower
 from pipeline.incidents.hours import HourCounts
 from pipeline.incidents.persons import Columns, summarize
 from pipeline.incidents.rows import CODES, FaceRows
 from pipeline.report_settings import IncidentSettings
 
 _LABELS = list(CODES)
+_ROWS_PER_BATCH = 100_000
 
 
 @dataclass(frozen=True)
@@ -45,27 +47,45 @@ def findings_of_camera(
 
     Args:
         audit: the audit.
-        records: the camera's judged sources.
+        records: the camera's judged sources, at least one.
         settings: how persons are followed and what makes an incident.
         rules: the camera's zones, hours and time zone.
     """
-    hours, n_faces = HourCounts(), 0
+    camera, n_faces = str(records[0]["camera"]), 0
+    hours = HourCounts(camera, rules.time_zone)
     tracks, incidents = [schema.TRACKS.empty_table()], [schema.INCIDENTS.empty_table()]
-    for ended in Follower(audit, settings, lambda camera: rules).follow(records):
-        n_faces += len(ended.source.faces)
-        hours.add_source(ended.camera, ended.source, rules.time_zone)
-        if len(ended.rows) == 0:
+    for batch, has_clock in _batches(Follower(audit, settings, lambda camera: rules).follow(records)):
+        n_faces += sum(len(ended.source.faces) for ended in batch)
+        for ended in batch:
+            hours.add_frames(ended.source.frame_times_us, has_clock=has_clock)
+        hours.add_faces(np.concatenate([ended.source.faces for ended in batch]), has_clock=has_clock)
+        rows = np.concatenate([ended.rows for ended in batch])
+        if len(rows) == 0:
             continue
-        of_tracks, of_incidents = summarize(ended.rows, settings)
-        clock: dict[str, Any] = {"has_clock": ended.has_clock, "time_zone": rules.time_zone}
+        of_tracks, of_incidents = summarize(rows, settings)
         first = of_tracks["first"]["time_us"]
-        hours.add_persons(ended.camera, first, of_tracks["label"], of_tracks["n_counted"] > 0, **clock)
-        hours.add_incidents(ended.camera, of_incidents["first"]["time_us"], **clock)
-        tracks.append(_track_table(of_tracks, ended.camera, records, ended.has_clock))
-        incidents.append(_incident_table(of_incidents, ended.camera, records, ended.has_clock, audit))
+        hours.add_persons(first, of_tracks["label"], of_tracks["n_counted"] > 0, has_clock=has_clock)
+        hours.add_incidents(of_incidents["first"]["time_us"], has_clock=has_clock)
+        tracks.append(_track_table(of_tracks, camera, records, has_clock))
+        incidents.append(_incident_table(of_incidents, camera, records, has_clock, audit))
     return CameraFindings(
         pa.concat_tables(tracks).sort_by("track"), pa.concat_tables(incidents), hours.table(), n_faces
     )
+
+
+def _batches(sources: Iterator[Ended]) -> Iterator[tuple[list[Ended], bool]]:
+    """Sources in turn, so many together that little time goes into each; and whether their times are of the clock."""
+    batch: list[Ended] = []
+    n_rows = 0
+    for ended in sources:
+        size = len(ended.source.faces) + len(ended.rows) + len(ended.source.frame_times_us) // 8
+        if batch and (n_rows + size > _ROWS_PER_BATCH or ended.has_clock != batch[0].has_clock):
+            yield batch, batch[0].has_clock
+            batch, n_rows = [], 0
+        batch.append(ended)
+        n_rows += size
+    if batch:
+        yield batch, batch[0].has_clock
 
 
 def _track_table(columns: Columns, camera: str, records: list[Record], has_clock: bool) -> pa.Table:

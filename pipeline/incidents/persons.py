@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,12 +119,10 @@ def _tracks(
         [np.add.reduceat((counts & (rows["label"] == code)).astype(np.int32), starts) for code in range(4)]
     )
     seconds = np.zeros((3, len(numbers)))
-    for run in runs:
-        place = np.searchsorted(numbers, judged["track"][run.begin])
-        seconds[run.label, place] += run.represented_us / MICROSECONDS
+    represented_us = np.asarray([run.represented_us for run in runs], dtype=np.int64)
+    np.add.at(seconds, _labels_and_tracks(runs, judged, numbers), represented_us / MICROSECONDS)
     n_incidents = np.zeros((3, len(numbers)), dtype=np.int32)
-    for incident in incidents:
-        n_incidents[incident.label, np.searchsorted(numbers, judged["track"][incident.begin])] += 1
+    np.add.at(n_incidents, _labels_and_tracks(incidents, judged, numbers), 1)
     label = np.full(len(numbers), INDETERMINATE_CODE, dtype=np.int64)
     complies = seconds[WITH] >= round(settings.min_duration_s * MICROSECONDS) / MICROSECONDS
     # Nobody complies who was seen breaking the rule, however briefly; such persons are indeterminate.
@@ -149,6 +148,15 @@ def _tracks(
         "confidence": _confidence(judged, runs, numbers, label),
         "n_incidents": n_incidents.sum(axis=0).astype(np.int32),
     }
+
+
+def _labels_and_tracks(
+    stretches: Sequence[Run | _Incident], judged: FaceRows, numbers: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The label of each stretch of rows, and the place of its track in `numbers`."""
+    begins = np.asarray([stretch.begin for stretch in stretches], dtype=np.int64)
+    labels = np.asarray([stretch.label for stretch in stretches], dtype=np.int64)
+    return labels, np.searchsorted(numbers, judged["track"][begins])
 
 
 def _ends(rows: FaceRows, counts: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]) -> tuple[FaceRows, FaceRows]:

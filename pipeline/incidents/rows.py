@@ -15,6 +15,11 @@ from pipeline.cameras import CameraRules
 from pipeline.report_settings import IncidentSettings
 
 MICROSECONDS = 1_000_000
+_FACE_COLUMNS = [
+    *("frame_index", "face_index", "x1", "y1", "x2", "y2", "face_px", "detection_score"),
+    *(f"p_{label}" for label in schema.LABELS),
+    *("label", "indeterminate_reason"),
+]
 CODES = {label: code for code, label in enumerate((*schema.LABELS, schema.INDETERMINATE))}
 INDETERMINATE_CODE = CODES[schema.INDETERMINATE]
 # A sampled frame stands for the time until the next one, but not for more than this many usual intervals: then
@@ -73,7 +78,7 @@ def read_source(
         settings: thresholds by which faces are judged anew.
     """
     frames = folder.frames(record, ["frame_index", "pts_s", "timestamp", "width", "height"])
-    faces = folder.faces(record)
+    faces = folder.faces(record, _FACE_COLUMNS)
     if settings.judge_score is not None:
         faces = faces.filter(_column(faces, "detection_score") >= settings.judge_score)
     frame_index = _column(frames, "frame_index")
