@@ -98,8 +98,17 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
 @click.option(
     "--epochs", default=2, show_default=True, help="Few: models that know mistakes by heart do not find them."
 )
+@click.option("--batch-size", default=32, show_default=True, help="Pictures a step; fewer for a small data set.")
+@click.option("--learning-rate", default=5e-4, show_default=True, help="At its peak.")
+@click.option(
+    "--folds",
+    type=click.IntRange(1, 5),
+    default=5,
+    show_default=True,
+    help="How many fifths of the pictures are judged.",
+)
 @click.option("--seed", default=20, show_default=True)
-def suspects(data: Path, out: Path, **settings: Any) -> None:
+def suspects(data: Path, out: Path, folds: int, **settings: Any) -> None:
     """Find labels of DATA that are probably wrong: suspects.csv and contact sheets, for a person to decide.
 
     Trains one small model for each fifth of the pictures and lets it judge that fifth. What you decide goes into a
@@ -109,11 +118,10 @@ def suspects(data: Path, out: Path, **settings: Any) -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from training.config import TrainConfig
-    from training.split import N_FOLDS
     from training.suspects import draw_sheets, find_suspects, out_of_fold
 
-    config = TrainConfig(data=str(data), learning_rate=5e-4, **settings)
-    found = find_suspects(out_of_fold(config, out, N_FOLDS, click.echo))
+    config = TrainConfig(data=str(data), **settings)
+    found = find_suspects(out_of_fold(config, out, folds, click.echo))
     found.to_csv(out / "suspects.csv", index=False, float_format="%.4f")
     sheets = draw_sheets(found, data, out / "sheets")
     click.echo(f"{len(found)} suspects in {out / 'suspects.csv'}, shown on {len(sheets)} sheets in {out / 'sheets'}")

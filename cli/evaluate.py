@@ -44,25 +44,23 @@ def evaluate(
     carry the split of their training is measured with --split RUN/split.csv.
     """
     from pipeline.classify import MaskClassifier
-    from training.corrections import UNCLEAR, apply_corrections
+    from training.corrections import apply_corrections, clear_only
     from training.dataset import read_dataset
     from training.metrics import STREET_SOURCES, report_text, summary
     from training.split import read_split
 
+    names = [model] if other is None else [model, other]
     table = read_dataset(data)
     if split is not None:
         table = table[read_split(split, table) == "val"].reset_index(drop=True)
     if corrections is not None:
         table = apply_corrections(table, corrections)
-        table = table[table["label"] != UNCLEAR].reset_index(drop=True)
-    classifier = MaskClassifier(model)
-    tables = {model: _predict(classifier, data, table, picture_scale, quiet)}
-    if other is not None:
-        tables[other] = _predict(MaskClassifier(other), data, table, picture_scale, quiet)
+    whole = {name: _predict(MaskClassifier(name), data, table, picture_scale, quiet) for name in names}
+    tables = {name: clear_only(predicted) for name, predicted in whole.items()}
     street = street_sources or STREET_SOURCES
     result: dict[str, Any] = {name: summary(predicted, street) for name, predicted in tables.items()}
     if corrections is not None:
-        for name, predicted in tables.items():
+        for name, predicted in whole.items():
             result[f"{name}, given labels"] = summary(predicted, street, "given_label")
     if other is not None:
         result["difference"] = _difference(tables[model], tables[other], seed)

@@ -12,10 +12,8 @@ import click
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", "run_folder", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--recipe", type=click.Choice(["cctv", "reference"]), default="cctv", show_default=True)
-@click.option(
-    "--weights", default="imagenet", show_default=True, help="imagenet (downloads), none, or a weights file."
-)
+@click.option("--recipe", type=click.Choice(["cctv", "reference"]), help="[default: cctv]")
+@click.option("--weights", help="imagenet (downloads), none, or a weights file.  [default: imagenet]")
 @click.option("--alpha", type=float, help="Width of MobileNet.  [default: 1.0]")
 @click.option(
     "--input-size", "input_size_px", type=int, help="Side of the input in pixels.  [default: 112; reference: 224]"
@@ -39,25 +37,31 @@ import click
 @click.option("--split", type=click.Path(path_type=Path), help="CSV from `dataset split`.")
 @click.option("--seed", type=int, help="Of division, order and augmentation.  [default: 20]")
 @click.option("--limit", type=int, help="At most so many training pictures, for a trial.")
+@click.option(
+    "--config", "config_json", type=click.Path(path_type=Path), help="config.json of another run, to train it again."
+)
 @click.option("--limits", default="", help="What the model cannot do; goes into its card.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def train(data: Path, run_folder: Path, resume: bool, quiet: bool, limits: str, **options: Any) -> None:
+def train(
+    data: Path, run_folder: Path, resume: bool, quiet: bool, limits: str, config_json: Path | None, **options: Any
+) -> None:
     """Train a mask classifier on DATA and write models, cards, plots and a report.
 
     DATA holds with_mask/ and without_mask/ (and incorrect_mask/ for a third class), or train/ and val/ with those.
+    A run's settings, augmentation included, are in its config.json; with --config they are the defaults of all other
+    options, and with --resume the run's own are.
     """
     import os
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from training.config import TrainConfig
     from training.prepare import plan
 
     given = {name: _text(value) for name, value in options.items() if value is not None}
-    if given["recipe"] == "reference":
-        given = {"epochs": 20, "input_size_px": 224, "class_weight_power": 0.0, **given, "head_epochs": 0}
-    given.setdefault("picture_scale", given.get("crop_scale", TrainConfig.crop_scale))
-    config = TrainConfig(data=str(data), **given)
+    own_json = run_folder / "config.json"
+    if config_json is None and resume and own_json.is_file():
+        config_json = own_json
+    config = _settings(str(data), given, config_json)
     plan(config)  # bad data is told before TensorFlow takes its seconds to load
 
     from training.train import train as train_run
@@ -73,6 +77,19 @@ def train(data: Path, run_folder: Path, resume: bool, quiet: bool, limits: str, 
             say=progress.say,
         )
     click.echo(f"Report: {report}")
+
+
+def _settings(data: str, given: dict[str, Any], config_json: Path | None) -> Any:
+    """The settings of the run: what is given, over those of a file or of the recipe."""
+    import dataclasses
+
+    from training.config import REFERENCE_DEFAULTS, TrainConfig
+
+    if config_json is not None:
+        return dataclasses.replace(TrainConfig.load(config_json), data=data, **given)
+    recipe_defaults = REFERENCE_DEFAULTS if given.get("recipe") == "reference" else {}
+    given.setdefault("picture_scale", given.get("crop_scale", TrainConfig.crop_scale))
+    return TrainConfig(data=data, **{**recipe_defaults, **given})
 
 
 def _text(value: Any) -> Any:

@@ -9,8 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
+from training.augmentation_settings import AUGMENTATION_OF_RECIPE, Augmentation, augmentation_from_json
 
-RECIPES = ("cctv", "reference")
+RECIPES = tuple(AUGMENTATION_OF_RECIPE)
+# What the reference recipe sets where the user names nothing else.
+REFERENCE_DEFAULTS: dict[str, Any] = {
+    "input_size_px": 224,
+    "epochs": 20,
+    "head_epochs": 0,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+    "class_weight_power": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,7 @@ class TrainConfig:
         fold: which fifth is held out when `split` is None and the folder does not say.
         seed: of the division, the order and the augmentation.
         limit: at most so many training pictures, for trials.
+        augmentation: how strongly the pictures are changed; None stands for the recipe's own.
     """
 
     data: str
@@ -68,11 +80,17 @@ class TrainConfig:
     fold: int = 0
     seed: int = 20
     limit: int | None = None
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise ConfigError(f"no recipe {self.recipe!r}", remedy=f"Choose one of {', '.join(RECIPES)}.")
-        if self.input_size_px % 32 and self.input_size_px % 16:
+        kind = AUGMENTATION_OF_RECIPE[self.recipe]
+        if self.augmentation is None:
+            object.__setattr__(self, "augmentation", kind())
+        elif not isinstance(self.augmentation, kind):
+            raise ConfigError(f"the augmentation is not that of the recipe {self.recipe}")
+        if self.input_size_px % 16 or self.input_size_px <= 0:
             raise ConfigError(
                 f"the input size must be a multiple of 16, not {self.input_size_px}",
                 remedy="96, 112 and 128 are good choices.",
@@ -98,11 +116,22 @@ class TrainConfig:
             ConfigError: the file is missing, not JSON, or names settings that do not exist.
         """
         try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise ConfigError(f"not a training configuration ({error})", path=path) from error
         known = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or "data" not in values:
+            raise ConfigError("not a training configuration (it names no data)", path=path)
         if unknown := sorted(set(values) - known):
             raise ConfigError(f"unknown settings: {', '.join(unknown)}", path=path)
         arguments: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        return cls(**arguments)
+        try:
+            if arguments.get("augmentation") is not None and arguments.get("recipe", "cctv") in RECIPES:
+                arguments["augmentation"] = augmentation_from_json(
+                    arguments.get("recipe", "cctv"), arguments["augmentation"]
+                )
+            return cls(**arguments)
+        except TypeError as error:
+            raise ConfigError(f"a setting has the wrong type ({error})", path=path) from error
+        except ConfigError as error:
+            raise ConfigError(error.cause, path=path, remedy=error.remedy) from error

@@ -55,3 +55,8 @@ def apply_corrections(table: pd.DataFrame, csv_path: Path) -> pd.DataFrame:
         raise ConfigError(f"{name} is not labelled as the corrections say", path=csv_path)
     result.loc[inside, "label"] = result.loc[inside, "file"].map(corrections["label"])
     return result
+
+
+def clear_only(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose corrected label is one of the classes."""
+    return table[table["label"] != UNCLEAR]

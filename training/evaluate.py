@@ -12,6 +12,7 @@ from pipeline.classify import MaskClassifier
 from pipeline.errors import ConfigError
 from pipeline.frames import RgbImage
 from pipeline.images import read_image
+from training.corrections import UNCLEAR
 from training.crops import reading_threads
 from training.metrics import PREFIX
 
@@ -30,7 +31,7 @@ def predict(
     Args:
         classifier: the model.
         folder: which the table's `file` column is relative to.
-        table: from `dataset.read_dataset`.
+        table: from `dataset.read_dataset`, with or without corrections.
         picture_scale: side of a picture over the longer side of its face box; the box is taken to be centred.
         on_done: called with the number of pictures after each chunk.
 
@@ -38,7 +39,7 @@ def predict(
         DecodeError: a picture cannot be read.
         ConfigError: the pictures have labels that the model does not know.
     """
-    unknown = sorted(set(table["label"]) - set(classifier.labels))
+    unknown = sorted(set(table["label"]) - {*classifier.labels, UNCLEAR})
     if unknown:
         raise ConfigError(
             f"the pictures are labelled {', '.join(unknown)}, which the model does not know",

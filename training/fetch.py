@@ -44,11 +44,17 @@ def fetch_kaggle(name: str, folder: Path) -> Path:
         raise ConfigError("Kaggle's client is not installed", remedy="pip install 'facemask-batch[train]'") from error
     except (SystemExit, OSError, ValueError) as error:
         raise ConfigError("there are no Kaggle credentials", remedy=_CREDENTIALS) from error
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         api.dataset_download_files(name, path=str(folder), quiet=False, unzip=True)
-    except RequestException as error:
+    except RequestException as error:  # a kind of OSError
         raise _failure(name, folder, error) from error
+    except (OSError, ValueError, RuntimeError) as error:  # the last two: what the client makes of an archive's faults
+        raise InputError(
+            f"{name} cannot be unpacked ({error})",
+            path=folder,
+            remedy="Check that the disk has room and the folder can be written to; remove the .zip and try again.",
+        ) from error
     return next((path.parent for path in sorted(folder.rglob(LABELS[0])) if path.is_dir()), folder)
 
 

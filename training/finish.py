@@ -15,6 +15,7 @@ from pipeline.classify import MaskClassifier
 from pipeline.inference import load_card
 from training.calibrate import choose_min_confidence, choose_min_face_px, fit_temperature
 from training.config import TrainConfig
+from training.corrections import clear_only
 from training.crops import inner_crops
 from training.evaluate import predict
 from training.export import QUANTIZATIONS, export_verified, tflite_logits, write_card
@@ -94,7 +95,10 @@ def finish_card(
     temperature = fit_temperature(tflite_logits(model_path, prepared.val_crops), indices)
     values = {**card, "temperature": round(temperature, 4)}
     write_card(model_path, values)
-    table = predict(MaskClassifier(str(model_path)), Path(config.data), prepared.val_table, config.picture_scale)
+    # The labels as given are measured on all pictures, the unclear ones included.
+    whole = prepared.table[prepared.table["split"] == "val"]
+    whole = predict(MaskClassifier(str(model_path)), Path(config.data), whole, config.picture_scale)
+    table = clear_only(whole)
     probabilities = probabilities_of(table)
     threshold = choose_min_confidence(probabilities, indices, TARGET_ACCURACY, MAX_INDETERMINATE)
     two_way = table[table["label"].isin(TWO_WAY)]
@@ -115,7 +119,7 @@ def finish_card(
         "limits": limits,
     }
     if "given_label" in table:
-        values["metrics_given_labels"] = {"split": "val", **summary(table, config.street_sources, "given_label")}
+        values["metrics_given_labels"] = {"split": "val", **summary(whole, config.street_sources, "given_label")}
     write_card(model_path, values)
     load_card(model_path, str(values["task"]))
     assert labels_in(table) == labels

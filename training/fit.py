@@ -11,15 +11,15 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from training.checkpoints import EarlyStopping, EpochCheckpoint, ReduceLROnPlateau
 from training.config import TrainConfig
 from training.crops import Images, inner_crops
-from training.examples import training_stream
-from training.network import BACKBONE_NAME, build_classifier, load_backbone, normalise_random_start
+from training.examples import steps_per_epoch, training_stream
+from training.network import BACKBONE_NAME, DROPOUT_NAME, build_classifier, load_backbone, normalise_random_start
 from training.prepare import TrainingArrays
 
 CHECKPOINTS = "checkpoints"
 HISTORY = "history.csv"
-_REFERENCE_LEARNING_RATE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ def fit(
         arrays = TrainingArrays(arrays.canvases, arrays.targets[:, 1:], arrays.weights)
         val_targets = val_targets[:, 1:]
     model = build_classifier(config.input_size_px, config.alpha, arrays.targets.shape[1], config.dropout)
-    checkpoint = _EpochCheckpoint(run_folder / CHECKPOINTS)
-    steps = max(1, len(arrays.canvases) // config.batch_size)
+    checkpoint = EpochCheckpoint(
+        run_folder / CHECKPOINTS, run_folder / HISTORY, keep_best=config.recipe == "reference"
+    )
+    steps = steps_per_epoch(len(arrays.canvases), config.batch_size)
     if not checkpoint.exists():
         load_backbone(model.get_layer(BACKBONE_NAME), config.weights, config.input_size_px, config.alpha)
         if config.weights == "none":
@@ -87,37 +89,44 @@ def fit(
             normalise_random_start(model.get_layer(BACKBONE_NAME), some / 127.5 - 1)
         if config.recipe == "cctv" and config.head_epochs:
             _fit_head(model, config, arrays, steps, listener)
-    extra = _prepare_phase(model, config, steps)
-    first_epoch = checkpoint.restore(model)
-    listener.on_phase("training", steps * (config.epochs - first_epoch))
-    model.fit(
-        training_stream(arrays, config, config.head_epochs + first_epoch),
-        initial_epoch=first_epoch,
-        epochs=config.epochs,
-        steps_per_epoch=steps,
-        validation_data=(val_crops, val_targets),
-        validation_batch_size=64,
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            keras.callbacks.CSVLogger(run_folder / HISTORY, append=first_epoch > 0),
-            checkpoint,
-            listener.callback(),
-            *extra,
-        ],
-    )
+    _compile_phase(model, config, steps)
+    past_losses = checkpoint.restore(model)
+    _wind_dropout(model, steps * (config.head_epochs + len(past_losses)))
+    stopping = EarlyStopping(past_losses, patience=5)
+    if len(past_losses) < config.epochs and not (config.recipe == "reference" and stopping.is_over):
+        plateaus = [ReduceLROnPlateau(past_losses, patience=2, factor=0.3), stopping]
+        log = keras.callbacks.CSVLogger(run_folder / HISTORY, append=bool(past_losses))
+        listener.on_phase("training", steps * (config.epochs - len(past_losses)))
+        model.fit(
+            training_stream(arrays, config, config.head_epochs + len(past_losses)),
+            initial_epoch=len(past_losses),
+            epochs=config.epochs,
+            steps_per_epoch=steps,
+            validation_data=(val_crops, val_targets),
+            validation_batch_size=64,
+            shuffle=False,
+            verbose=0,
+            # The checkpoint comes after what may change the learning rate.
+            callbacks=[log, *(plateaus if config.recipe == "reference" else []), checkpoint, listener.callback()],
+        )
+    if config.recipe == "reference":
+        checkpoint.restore_best(model)
     return model
 
 
-def _prepare_phase(model: keras.Model, config: TrainConfig, steps: int) -> list[Any]:
-    """Compile for the main phase; returns the callbacks that the recipe wants."""
+def _wind_dropout(model: keras.Model, n_steps: int) -> None:
+    """Set dropout's counter to where it stands after `n_steps`; Keras does not save it."""
+    state = model.get_layer(DROPOUT_NAME).seed_generator.state
+    seed = int(np.asarray(state)[0])
+    state.assign([seed, n_steps])
+
+
+def _compile_phase(model: keras.Model, config: TrainConfig, steps: int) -> None:
+    """Compile for the main phase of the recipe."""
     if config.recipe == "reference":
         model.get_layer(BACKBONE_NAME).trainable = False
-        _compile(model, keras.optimizers.Adam(_REFERENCE_LEARNING_RATE), 0.0)
-        return [
-            keras.callbacks.ReduceLROnPlateau(patience=2, factor=0.3),
-            keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True),
-        ]
+        _compile(model, keras.optimizers.Adam(config.learning_rate), config.label_smoothing)
+        return
     warmup = min(steps // 2, 300)
     schedule = keras.optimizers.schedules.CosineDecay(
         config.learning_rate * 0.05,
@@ -129,12 +138,11 @@ def _prepare_phase(model: keras.Model, config: TrainConfig, steps: int) -> list[
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=2.0)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     _compile(model, optimizer, config.label_smoothing)
-    return []
 
 
 def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float) -> None:
     if model.output_shape[1] == 1:
-        loss: Any = keras.losses.BinaryCrossentropy(from_logits=True)
+        loss: Any = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
         accuracy: Any = keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
     else:
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
@@ -154,35 +162,3 @@ def _fit_head(
     stream = training_stream(arrays, config, 0)
     model.fit(stream, epochs=config.head_epochs, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[step])
     backbone.trainable = True
-
-
-class _EpochCheckpoint(keras.callbacks.Callback):
-    """Keeps the last epoch's weights and optimizer, replaced as a whole, so that a killed run can go on."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder = folder
-
-    def exists(self) -> bool:
-        return any(self._folder.glob("epoch_*.keras"))
-
-    def restore(self, model: keras.Model) -> int:
-        """Load the last checkpoint into a compiled model; returns the number of finished epochs."""
-        if not self.exists():
-            return 0
-        last = max(self._folder.glob("epoch_*.keras"))
-        saved = keras.models.load_model(last)
-        model.set_weights(saved.get_weights())
-        model.optimizer.build(model.trainable_variables)
-        for ours, theirs in zip(model.optimizer.variables, saved.optimizer.variables, strict=True):
-            ours.assign(theirs)
-        return int(last.stem.split("_")[1])
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        before = sorted(self._folder.glob("epoch_*.keras"))
-        partial = self._folder / "partial.keras"
-        self.model.save(partial)
-        partial.replace(self._folder / f"epoch_{epoch + 1:03d}.keras")
-        for path in before:
-            path.unlink()

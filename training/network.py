@@ -23,6 +23,7 @@ from pipeline.errors import ModelError
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
 BACKBONE_NAME = "mobilenet_v1"
 LOGITS_NAME = "logits"
+DROPOUT_NAME = "dropout"
 
 
 def mobilenet_v1(size_px: int, alpha: float) -> keras.Model:
@@ -138,7 +139,7 @@ def build_classifier(size_px: int, alpha: float, n_outputs: int, dropout: float)
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="to_unit_range")(pixels)
     x = mobilenet_v1(size_px, alpha)(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.Dropout(dropout, name=DROPOUT_NAME)(x)
     return keras.Model(pixels, layers.Dense(n_outputs, name=LOGITS_NAME)(x), name="mask_classifier")
 
 

@@ -41,7 +41,7 @@ class Prepared:
         labels: classes in output order.
         table: all pictures with `split` and, where corrections were applied, `given_label`; unclear ones too.
         train: the training split in memory.
-        val_table: rows of the validation split.
+        val_table: rows of the validation split, unclear ones left out.
         val_crops: (M, S, S, 3) uint8 RGB, what the model sees of them.
         val_targets: (M, C) float32 one-hot.
     """
@@ -61,19 +61,22 @@ def plan(config: TrainConfig) -> pd.DataFrame:
         InputError, ConfigError: see `dataset.read_dataset`, `split` and `corrections`.
     """
     table = read_dataset(Path(config.data))
+    if config.corrections is not None:
+        table = apply_corrections(table, Path(config.corrections))
+    given = table["given_label"] if "given_label" in table else table["label"]
     if config.recipe == "reference":
         # The reference is a model of two classes; a third folder is left out rather than mislabelled.
-        table = table[table["label"] != "incorrect_mask"].reset_index(drop=True)
+        third = (table["label"] == "incorrect_mask") | (given == "incorrect_mask")
+        table, given = table[~third].reset_index(drop=True), given[~third].reset_index(drop=True)
     if config.split is not None:
         split = read_split(Path(config.split), table)
     elif (table["split"] != "").all():
         split = split_dataset(table, config.seed)
     else:
-        held_out = assign_folds(table, config.seed) == config.fold
+        # By the given labels, so that corrections do not move pictures from one split to the other.
+        held_out = assign_folds(table.assign(label=given), config.seed) == config.fold
         split = pd.Series(np.where(held_out, "val", "train"), index=table.index)
     table = table.assign(split=split)
-    if config.corrections is not None:
-        table = apply_corrections(table, Path(config.corrections))
     for name in ("train", "val"):
         if labels_of(table[table["split"] == name]) != labels_of(table):
             raise ConfigError(f"the {name} split lacks a class", path=config.data, remedy="Divide the data anew.")

@@ -12,10 +12,12 @@ import pandas as pd
 from cleanlab.filter import find_label_issues
 from matplotlib.figure import Figure
 
+from pipeline.errors import StoreError
 from pipeline.images import read_image
 from training.config import TrainConfig
-from training.dataset import labels_of
+from training.dataset import labels_of, read_dataset
 from training.metrics import PREFIX, labels_in, probabilities_of
+from training.split import assign_folds
 
 _ON_A_SHEET = 60
 _COLUMNS = 10
@@ -25,39 +27,69 @@ def out_of_fold(config: TrainConfig, work_folder: Path, n_folds: int, say: Calla
     """Train one model a fold and let each predict the pictures that it was not trained on.
 
     Args:
-        config: the settings of each model; `fold` is set here. Few epochs suffice: a model that learns the
+        config: the settings of each model; `split` is set here. Few epochs suffice: a model that learns the
             mistakes by heart would be no witness.
         work_folder: one run folder a fold goes here; a second call goes on where the first one stopped.
-        n_folds: how many of the division's folds are predicted.
+        n_folds: how many of the division's five folds are predicted.
         say: is given a line now and then.
 
     Returns:
         The predicted pictures with one column `p_LABEL` a class.
-    """
-    from training.export import keras_logits, softmax
-    from training.fit import Listener, fit
-    from training.prepare import prepare
 
+    Raises:
+        InputError, ConfigError: the data is wrong; found before anything is trained.
+        StoreError: the folder holds predictions by other settings.
+    """
+    table = read_dataset(Path(config.data))
+    # Divided anew even where the folders are train/ and val/: every picture needs its turn.
+    folds = assign_folds(table, config.seed)
+    _claim(work_folder, config)
     parts = []
     for fold in range(n_folds):
         path = work_folder / f"fold{fold}.csv"
         if not path.is_file():
-            own = dataclasses.replace(config, fold=fold)
-            prepared = prepare(own)
             run_folder = work_folder / f"fold{fold}"
             run_folder.mkdir(parents=True, exist_ok=True)
-            arguments = (own, prepared.train, prepared.val_crops, prepared.val_targets, run_folder)
-            model = fit(*arguments, Listener(on_epoch=lambda epoch, figures: say(f"epoch {epoch}: {figures}")))
-            mirrored = np.ascontiguousarray(prepared.val_crops[:, :, ::-1])
-            logits = keras_logits(model, prepared.val_crops) + keras_logits(model, mirrored)
-            columns = [f"{PREFIX}{label}" for label in prepared.labels]
-            probabilities = pd.DataFrame(
-                softmax(logits, temperature=2), columns=columns, index=prepared.val_table.index
+            split_csv = run_folder / "split.csv"
+            split = np.where(folds == fold, "val", "train")
+            table[["file"]].assign(split=split).to_csv(split_csv, index=False)
+            _predict_fold(dataclasses.replace(config, split=str(split_csv)), run_folder, say).to_csv(
+                path, index=False
             )
-            pd.concat([prepared.val_table, probabilities], axis=1).to_csv(path, index=False)
         parts.append(pd.read_csv(path, dtype={"source": str}, keep_default_na=False, na_values={"face_px": [""]}))
-        say(f"fold {fold}: {len(parts[-1])} pictures predicted")
+        say(f"fold {fold + 1}: {len(parts[-1])} pictures predicted")
     return pd.concat(parts, ignore_index=True)
+
+
+def _claim(work_folder: Path, config: TrainConfig) -> None:
+    work_folder.mkdir(parents=True, exist_ok=True)
+    own_json = work_folder / "config.json"
+    if own_json.is_file() and TrainConfig.load(own_json) != config:
+        raise StoreError(
+            "the folder holds predictions that were made with other settings",
+            path=work_folder,
+            remedy="Give the same options again, or choose another --out.",
+        )
+    config.save(own_json)
+
+
+def _predict_fold(config: TrainConfig, run_folder: Path, say: Callable[[str], None]) -> pd.DataFrame:
+    from training.export import keras_logits, softmax
+    from training.fit import Listener, fit
+    from training.prepare import prepare
+
+    prepared = prepare(config)
+    arguments = (config, prepared.train, prepared.val_crops, prepared.val_targets, run_folder)
+    model = fit(*arguments, Listener(on_epoch=lambda epoch, figures: say(_epoch_line(epoch, figures))))
+    mirrored = np.ascontiguousarray(prepared.val_crops[:, :, ::-1])
+    logits = (keras_logits(model, prepared.val_crops) + keras_logits(model, mirrored)) / 2
+    columns = [f"{PREFIX}{label}" for label in prepared.labels]
+    probabilities = pd.DataFrame(softmax(logits), columns=columns, index=prepared.val_table.index)
+    return pd.concat([prepared.val_table, probabilities], axis=1)
+
+
+def _epoch_line(epoch: int, figures: dict[str, float]) -> str:
+    return f"epoch {epoch}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
 
 
 def find_suspects(table: pd.DataFrame) -> pd.DataFrame:

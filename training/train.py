@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -85,11 +86,20 @@ def _claim(run_folder: Path, config: TrainConfig, resume: bool) -> None:
                 path=run_folder,
                 remedy="Go on with it by --resume, or choose another --out.",
             )
-        if TrainConfig.load(existing) != config:
+        before = TrainConfig.load(existing)
+        if config.recipe == "reference":
+            # Its epochs do not depend on how many are still to come; those of a cosine do.
+            before = dataclasses.replace(before, epochs=config.epochs)
+        changed = [
+            field.name
+            for field in dataclasses.fields(config)
+            if getattr(before, field.name) != getattr(config, field.name)
+        ]
+        if changed:
             raise ConfigError(
-                "the run was started with other settings",
+                f"the run was started with another {' and '.join(changed)}",
                 path=existing,
-                remedy="Give the same options again, or choose another --out.",
+                remedy="Leave the option out, for then the run's own settings hold, or choose another --out.",
             )
     elif resume and (run_folder / CHECKPOINTS).exists():
         raise StoreError("the folder has checkpoints but no config.json", path=run_folder)

@@ -7,7 +7,6 @@ import itertools
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from training.config import TrainConfig
@@ -43,31 +42,12 @@ def test_resumed_stream_goes_on_where_the_epoch_began(tiny_config: TrainConfig, 
     np.testing.assert_array_equal(resumed[1], undisturbed[1][1])
 
 
-def test_interrupted_training_goes_on(tiny_config: TrainConfig, prepared: Prepared, tmp_path: Path) -> None:
-    from training.fit import Listener, fit
-
-    class PulledError(Exception):
-        pass
-
-    def pull_the_plug(epoch: int, figures: dict[str, float]) -> None:
-        raise PulledError
-
-    config = dataclasses.replace(tiny_config, epochs=2)
-    arguments = (config, prepared.train, prepared.val_crops, prepared.val_targets, tmp_path)
-    with pytest.raises(PulledError):
-        fit(*arguments, Listener(on_epoch=pull_the_plug))
-    seen: list[int] = []
-    fit(*arguments, Listener(on_epoch=lambda epoch, figures: seen.append(epoch)))
-    assert seen == [2]
-    assert list(pd.read_csv(tmp_path / "history.csv")["epoch"]) == [0, 1]
-
-
 def test_reference_trains_only_a_sigmoid_head(tiny_config: TrainConfig, tmp_path: Path) -> None:
     from training.export import convert, keras_logits, softmax, tflite_logits
     from training.fit import Listener, fit
     from training.network import BACKBONE_NAME
 
-    config = dataclasses.replace(tiny_config, recipe="reference", epochs=1)
+    config = dataclasses.replace(tiny_config, recipe="reference", augmentation=None, epochs=1)
     two_classes = prepare(config)
     assert two_classes.labels == ("with_mask", "without_mask")
     model = fit(config, two_classes.train, two_classes.val_crops, two_classes.val_targets, tmp_path, Listener())

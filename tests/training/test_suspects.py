@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from cli.main import main
 from tests.training.drawn_faces import LABELS, draw_dataset
 from training.dataset import read_dataset
 from training.suspects import draw_sheets, find_suspects
@@ -27,3 +29,43 @@ def test_planted_mistakes_come_first(tmp_path: Path) -> None:
     assert suspects.loc[planted, "suggested"].tolist() == [LABELS[index] for index in true[planted]]
     sheets = draw_sheets(suspects, folder, tmp_path / "sheets")
     assert all(sheet.stat().st_size > 0 for sheet in sheets)
+
+
+def test_command_finds_planted_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = draw_dataset(tmp_path / "data", 40, labels=("with_mask", "without_mask"))
+    for number in range(4):  # masked faces among the bare ones
+        (folder / "with_mask" / f"{number:03d}.png").rename(folder / "without_mask" / f"planted_{number}.png")
+    out = tmp_path / "out"
+    arguments = ["dataset", "suspects", str(folder), "--out", str(out), "--weights", "none", "--alpha", "0.25"]
+    arguments += [
+        "--input-size",
+        "32",
+        "--epochs",
+        "18",
+        "--batch-size",
+        "8",
+        "--learning-rate",
+        "4e-3",
+        "--folds",
+        "2",
+    ]
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    judged = pd.read_csv(out / "fold0.csv")
+    assert 12 <= len(judged) <= 20
+    assert not judged["file"].duplicated().any()
+    suspects = pd.read_csv(out / "suspects.csv")
+    planted = {name for name in judged["file"] if "planted" in name}
+    assert planted
+    found = suspects[suspects["file"].isin(planted)]
+    assert set(found["file"]) == planted
+    assert set(found["suggested"]) == {"with_mask"}
+    assert suspects["file"].iloc[0] in planted
+    assert f"{len(suspects)} suspects in" in told
+    assert (out / "sheets" / "suspects_00.png").stat().st_size > 0
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--epochs", "3"])
+    assert ended.value.code == 1
+    assert "made with other settings" in capsys.readouterr().err

@@ -1,0 +1,81 @@
+"""A run that was interrupted ends as an undisturbed one: weights, learning rate, patience and history."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from training.checkpoints import plateau
+from training.config import TrainConfig
+from training.fit import HISTORY, Listener, fit
+from training.prepare import Prepared, prepare
+
+
+class PulledError(Exception):
+    """The power failed."""
+
+
+def pull_after(epoch: int) -> Listener:
+    def on_epoch(finished: int, figures: dict[str, float]) -> None:
+        if finished == epoch:
+            raise PulledError
+
+    return Listener(on_epoch=on_epoch)
+
+
+def train(config: TrainConfig, prepared: Prepared, folder: Path, listener: Listener | None = None) -> keras.Model:
+    folder.mkdir(exist_ok=True)
+    arguments = (config, prepared.train, prepared.val_crops, prepared.val_targets, folder)
+    return fit(*arguments, listener or Listener())
+
+
+def assert_same_run(first: keras.Model, second: keras.Model, folders: list[Path]) -> None:
+    for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    histories = [pd.read_csv(folder / HISTORY) for folder in folders]
+    pd.testing.assert_frame_equal(*histories, rtol=1e-4)
+
+
+def test_cctv_recipe(tiny_config: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(tiny_config, epochs=3, batch_size=16)  # 115 pictures: the last batch is not whole
+    prepared = prepare(config)
+    folders = [tmp_path / "undisturbed", tmp_path / "pulled"]
+    undisturbed = train(config, prepared, folders[0])
+    with pytest.raises(PulledError):
+        train(config, prepared, folders[1], pull_after(1))
+    # Killed between the log and the checkpoint: the log has a row too many.
+    log = folders[1] / HISTORY
+    log.write_text(log.read_text() + "1,0.5,0.5,0.5,0.5\n")
+    assert_same_run(undisturbed, train(config, prepared, folders[1]), folders)
+
+
+def test_reference_recipe_remembers_its_patience(tiny_config: TrainConfig, tmp_path: Path) -> None:
+    # Too small a rate to change a weight: no epoch is better than the first, so the sixth is the last.
+    config = dataclasses.replace(
+        tiny_config, recipe="reference", augmentation=None, epochs=9, learning_rate=1e-12, batch_size=32
+    )
+    prepared = prepare(config)
+    folders = [tmp_path / "undisturbed", tmp_path / "pulled"]
+    undisturbed = train(config, prepared, folders[0])
+    with pytest.raises(PulledError):
+        train(config, prepared, folders[1], pull_after(4))
+    resumed = train(config, prepared, folders[1])
+    assert_same_run(undisturbed, resumed, folders)
+    assert len(pd.read_csv(folders[1] / HISTORY)) == 6
+    assert float(undisturbed.optimizer.learning_rate) == pytest.approx(0.09e-12)
+    assert float(resumed.optimizer.learning_rate) == pytest.approx(0.09e-12)
+    before = (folders[1] / HISTORY).read_bytes()
+    over = train(config, prepared, folders[1])  # its patience is used up: nothing more is trained
+    assert (folders[1] / HISTORY).read_bytes() == before
+    np.testing.assert_array_equal(over.get_weights()[-1], resumed.get_weights()[-1])
+
+
+def test_plateau_counts_as_keras_does() -> None:
+    assert plateau([0.5, 0.4, 0.41, 0.42], 0.0) == (0.4, 2)
+    assert plateau([0.5, 0.4, 0.41, 0.42, 0.43], 0.0, restart_after=2) == (0.4, 1)
+    assert plateau([0.5, 0.49995], 1e-4) == (0.5, 1)
