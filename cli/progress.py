@@ -87,6 +87,9 @@ class ProgressDisplay(Observer):
         self.close()
         say("Finding persons and incidents." if step == "incidents" else "Writing the report.")
 
+    def delayed(self, reason: str) -> None:
+        say(f"{printable(reason)}; the run goes on, and what it commits follows later.")
+
     def close(self) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:

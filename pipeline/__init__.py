@@ -70,7 +70,7 @@ def audit(
             overwrite=overwrite,
             retry_failed=retry_failed,
             observer=observer,
-            exclude=str(out),
+            exclude=None if opened.store is None else opened.store.url,
         )
         findings = finish(opened.folder, incidents, report, rules, observer.finishing)
         written = dataclasses.replace(findings.report, path=opened.place(Path(findings.report.path)))

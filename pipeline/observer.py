@@ -30,3 +30,6 @@ class Observer:
 
     def finishing(self, step: str, n_done: int, n_all: int) -> None:
         """All rows are there. `step` is `incidents`, `pictures` or `report`; 0 of 0: nobody knows how much it is."""
+
+    def delayed(self, reason: str) -> None:
+        """The audit's store fails; the run goes on, and what it commits is brought there later."""

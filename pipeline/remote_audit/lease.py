@@ -26,6 +26,8 @@ LOCK_FOLDER = ".lock"
 _NAME = re.compile(rf"{re.escape(LOCK_FOLDER)}/(\d{{6}})\.json")
 _BEAT_S = 20.0
 _LASTS_S = 120.0
+# Runs of this process that hold a lock or are about to: its number does not tell them from one that failed in it.
+_held_here: set[str] = set()
 _REMEDY = "Wait for it to end, end it, or give another --out."
 
 
@@ -84,6 +86,18 @@ class Lease:
         Raises:
             StoreError: somebody else holds it, or the store cannot be written.
         """
+        _held_here.add(self.run_id)
+        try:
+            earlier = self._take()
+        except BaseException:
+            _held_here.discard(self.run_id)
+            raise
+        self._last_beat = time.monotonic()
+        self._thread = threading.Thread(target=self._live, name="lease", daemon=True)
+        self._thread.start()
+        return earlier
+
+    def _take(self) -> Holder | None:
         before = self._names()
         if before and not self._is_dead(before[-1]):
             raise self._held_by(before[-1])
@@ -98,14 +112,11 @@ class Lease:
         # Its content decides: an answer may get lost, and a store may know no conditions.
         if not self._is_own(self._store.read(self._name)):
             raise self._held_by(self._name)
-        others = set(self._names()) - {self._name, *before}
-        if others:  # somebody has ended the dead one's lock and begun anew meanwhile
+        names = self._names()
+        if set(names) != {self._name, *before}:  # another has come, or has come and gone, since the first look
             self._store.delete([self._name])
-            raise self._held_by(min(others))
+            raise self._held_by(max(names))
         self._store.delete(before)
-        self._last_beat = time.monotonic()
-        self._thread = threading.Thread(target=self._live, name="lease", daemon=True)
-        self._thread.start()
         return earlier
 
     def confirm(self) -> None:
@@ -135,6 +146,7 @@ class Lease:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
+        _held_here.discard(self.run_id)
 
     def _live(self) -> None:
         while not self._is_lost and not self._ended.wait(self._beat_s):
@@ -162,7 +174,7 @@ class Lease:
 
     def _is_dead(self, name: str) -> bool:
         about = _parsed(self._store.read(name) or b"")
-        if about.get("machine") and about["machine"] == self._about["machine"] and not _is_alive(about.get("pid")):
+        if about.get("machine") and about["machine"] == self._about["machine"] and not _is_alive(about):
             return True
         age_s = self._age_s(name)
         return age_s is None or age_s >= float(about.get("lasts_s", self._lasts_s))
@@ -204,9 +216,13 @@ def _machine() -> str | None:
         return None
 
 
-def _is_alive(pid: object) -> bool:
+def _is_alive(about: dict[str, Any]) -> bool:
+    """Whether a holder on this machine may be alive."""
+    pid = about.get("pid")
     if not isinstance(pid, int):
         return True
+    if pid == os.getpid():
+        return about.get("run") in _held_here
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -78,6 +78,10 @@ class ObjectStore:
                 self._files.pipe_file(self._path(name), content, mode="create")
             except FileExistsError:
                 return False
+            except OSError as error:
+                if _is_conflict(error):
+                    return False
+                raise
         return True
 
     def modified(self, name: str) -> datetime | None:
@@ -174,3 +178,9 @@ class ObjectStore:
             finally:
                 for future in futures:
                     future.cancel()
+
+
+def _is_conflict(error: OSError) -> bool:
+    """Whether S3 says that another request is just creating the object: one of the two will have done so."""
+    response: dict[str, Any] = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") == "ConditionalRequestConflict"

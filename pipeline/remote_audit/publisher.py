@@ -26,6 +26,9 @@ class Publisher:
         lease: without which nothing is published.
         every_s: between looks, at least.
         give_up_s: after so long without success the run is to end.
+
+    Attributes:
+        trouble: what the store said last, None if it has taken everything.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Publisher:
         self._lease = lease
         self._every_s = every_s
         self._give_up_s = give_up_s
+        self.trouble: StoreError | None = None
         self._failure: StoreError | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, name="publisher", daemon=True)
@@ -68,5 +72,7 @@ class Publisher:
                 if not error.is_transient or time.monotonic() - reached > self._give_up_s:
                     self._failure = error
                     return
+                self.trouble = error
                 continue
+            self.trouble = None
             reached, pause_s = time.monotonic(), max(self._every_s, _LOOKING_SHARE * looked_s)

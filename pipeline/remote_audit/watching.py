@@ -15,15 +15,23 @@ class _Watching:
     def __init__(self, observer: Observer, opened: OpenAudit) -> None:
         self._observer = observer
         self._opened = opened
+        self._is_troubled = False
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         told = getattr(self._observer, name)
 
         def check_and_tell(*arguments: Any) -> Any:
-            self._opened.check()
+            self._check()
             return told(*arguments)
 
         return check_and_tell
+
+    def _check(self) -> None:
+        self._opened.check()
+        trouble = self._opened.trouble()
+        if trouble is not None and not self._is_troubled:
+            self._observer.delayed(str(trouble))
+        self._is_troubled = trouble is not None
 
 
 def watching(observer: Observer, opened: OpenAudit) -> Observer:

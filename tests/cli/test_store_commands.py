@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.remote_audit.lease import Lease
 from pipeline.remote_audit.object_store import ObjectStore
-from pipeline.remote_audit.opening import CACHE_VARIABLE
+from pipeline.remote_audit.run_copy import CACHE_VARIABLE
 from tests.cli.conftest import Run
 from tests.gate import write_gate_audit
 from tests.s3 import S3Server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import threading
 import time
 import uuid
@@ -15,10 +16,14 @@ import fsspec
 import pytest
 
 from pipeline.errors import StoreError
+from pipeline.observer import Observer
 from pipeline.remote_audit.journal import Journal
 from pipeline.remote_audit.lease import Holder, Lease
 from pipeline.remote_audit.object_store import ObjectStore
+from pipeline.remote_audit.opening import open_for_run
 from pipeline.remote_audit.publisher import Publisher
+from pipeline.remote_audit.run_copy import CACHE_VARIABLE, working_place
+from pipeline.remote_audit.watching import watching
 from pipeline.remote_audit.working_copy import WorkingCopy
 from tests.s3 import SECRET, S3Server
 
@@ -191,10 +196,18 @@ def test_second_holder_is_refused_and_told_who_holds_it(store: ObjectStore) -> N
     assert store.sizes() == {}
 
 
+def as_on_another_machine(store: ObjectStore, lease: Lease) -> None:
+    """Make the lock of a lease that of another machine, where the number of its process tells nothing."""
+    (name,) = store.sizes(".lock")
+    about = json.loads(store.read(name) or b"")
+    store.put(name, json.dumps({**about, "machine": "another"}).encode())
+
+
 def test_dead_holder_is_taken_over_and_stops_if_it_was_not_dead(store: ObjectStore) -> None:
     sleeper, next_one = Lease(store, beat_s=0.01, lasts_s=0.5), Lease(store)
     sleeper.acquire()
     sleeper.abandon()  # gives no sign of life any more
+    as_on_another_machine(store, sleeper)
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -221,14 +234,14 @@ def test_holder_whose_process_is_gone_is_taken_over_at_once(store: ObjectStore) 
     heir = Lease(store)
     assert heir.acquire() == Holder(killed.run_id, None)
     heir.release()
-    # On another machine the number means nothing.
-    store.put(".lock/000001.json", json.dumps({**about, "pid": 2**22 + 1, "machine": "another"}).encode())
+    store.put(".lock/000001.json", json.dumps({**about, "pid": 2**22 + 1}).encode())
+    as_on_another_machine(store, killed)
     with pytest.raises(StoreError, match="another run"):
         Lease(store).acquire()
 
 
 def test_of_many_that_find_a_dead_holder_at_once_one_takes_over(store: ObjectStore) -> None:
-    dead = Lease(store, lasts_s=0.0)
+    dead = Lease(store)
     dead.acquire()
     dead.abandon()
     leases = [Lease(store) for _ in range(8)]
@@ -266,6 +279,100 @@ def test_store_without_conditions_still_lets_one_of_two_in(s3: S3Server) -> None
         wait_until(lambda: (store.put(".lock/000001.json", b'{"run": "another"}'), first.confirm())[1])
     first.release()
     assert store.read(".lock/000001.json") == b'{"run": "another"}'
+
+
+# --- a run's copy -------------------------------------------------------------------------------------------
+
+RECORD, TABLE, SEGMENT = ".work/sources/f/a.json", "faces/a.parquet", ".work/segments/f/b.parquet"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Path]:
+    """Makes this process one of the machine of a name; gives where working copies lie there."""
+
+    def become(name: str) -> Path:
+        monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / name))
+        return tmp_path / name / "audits"
+
+    return become
+
+
+def run_that_cannot_publish_its_end(s3: S3Server, url: str) -> None:
+    """A run that commits a source and a segment when the store refuses everything."""
+    with contextlib.ExitStack() as denial:
+        audit = contextlib.ExitStack()
+        opened = audit.enter_context(open_for_run(url, overwrite=False))
+        write(opened.folder, {"run.json": "1"})
+        wait_until(lambda: "run.json" in ObjectStore(url).sizes())
+        denial.enter_context(s3.answering(lambda request: ("403 Forbidden", "AccessDenied")))
+        write(opened.folder, {SEGMENT: "rows", TABLE: "rows", RECORD: "record", "run.json": "2"})
+        with pytest.raises(StoreError, match="access is denied") as raised:
+            audit.close()
+    assert f"lies in {working_place(url)}" in str(raised.value.remedy)
+
+
+def test_what_could_not_be_published_is_found_again(
+    s3: S3Server, machine: Callable[[str], Path], tmp_path: Path
+) -> None:
+    url, places = f"s3://{s3.bucket()}/audit", machine("first")
+    run_that_cannot_publish_its_end(s3, url)
+    assert set(ObjectStore(url).sizes()) == {"run.json", ".lock/000001.json"}
+    assert stat.S_IMODE(working_place(url).stat().st_mode) == 0o700
+    with open_for_run(url, overwrite=False) as opened:
+        assert (opened.folder / TABLE).read_text() == "rows"
+        assert (opened.folder / "run.json").read_text() == "2"
+    assert contents(ObjectStore(url)) == {SEGMENT: b"rows", TABLE: b"rows", RECORD: b"record", "run.json": b"2"}
+    assert list(places.iterdir()) == []
+
+
+def test_work_of_another_machine_counts_more_than_an_old_copy(s3: S3Server, machine: Callable[[str], Path]) -> None:
+    url, places = f"s3://{s3.bucket()}/audit", machine("first")
+    run_that_cannot_publish_its_end(s3, url)
+    machine("second")
+    with open_for_run(url, overwrite=False) as opened:
+        assert (opened.folder / "run.json").read_text() == "1"
+        assert not (opened.folder / RECORD).exists()
+        write(opened.folder, {"run.json": "3", TABLE: "ROWS", RECORD: "RECORD"})
+    machine("first")
+    with open_for_run(url, overwrite=False) as opened:
+        # Segments are named by what they are of, so those that were made here are still good.
+        found = {path.relative_to(opened.folder).as_posix() for path in opened.folder.rglob("*") if path.is_file()}
+        assert found == {"run.json", TABLE, RECORD, SEGMENT}
+        assert [(opened.folder / name).read_text() for name in ("run.json", TABLE, RECORD)] == ["3", "ROWS", "RECORD"]
+    assert list(places.iterdir()) == []
+
+
+def test_overwrite_brings_nothing_and_leaves_nothing(s3: S3Server, machine: Callable[[str], Path]) -> None:
+    store, _ = ObjectStore(f"s3://{s3.bucket()}/audit"), machine("first")
+    for name in ("run.json", TABLE, "evidence/1.jpg", "report.html", "notes.txt"):
+        store.put(name, b"old")
+    with open_for_run(store.url, overwrite=True) as opened:
+        assert list(opened.folder.iterdir()) == []
+    assert len(store.sizes()) == 5  # a run that found nothing to audit replaces nothing
+    with open_for_run(store.url, overwrite=True) as opened:
+        write(opened.folder, {"run.json": "new"})
+    assert contents(store) == {"run.json": b"new", "notes.txt": b"old"}
+
+
+def test_driver_is_told_that_the_store_fails(s3: S3Server, machine: Callable[[str], Path]) -> None:
+    told: list[str] = []
+
+    class Listener(Observer):
+        def delayed(self, reason: str) -> None:
+            told.append(reason)
+
+    machine("first")
+    with open_for_run(f"s3://{s3.bucket()}/audit", overwrite=False) as opened:
+        observer = watching(Listener(), opened)
+        write(opened.folder, {"run.json": "1"})
+        observer.judged(1)
+        assert told == []
+        with s3.answering(lambda request: ("500 Internal Server Error", "InternalError")):
+            wait_until(opened.trouble)
+        observer.judged(2)
+        observer.judged(3)
+    assert len(told) == 1
+    assert "InternalError" in told[0]
 
 
 # --- errors -------------------------------------------------------------------------------------------------
