@@ -15,7 +15,7 @@ from pipeline.errors import StoreError
 from pipeline.storage import file_system, store_errors
 
 # Requests under way at once: what a store answers in tens of milliseconds each.
-_REQUESTS = 16
+_REQUESTS = 32
 # Up to here a file is read and put in one request; larger ones go in parts and appear when the last part is there.
 _WHOLE_BYTES = 32 << 20
 _CHUNK_BYTES = 8 << 20
