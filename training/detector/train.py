@@ -83,6 +83,10 @@ class TrainSettings:
         cooldown = min(1.0, (self.steps - step) / max(1.0, self.steps * self.cooldown_share))
         return self.learning_rate * min(warmup, max(0.01, cooldown))
 
+    def average_decay_at(self, step: int) -> float:
+        """The decay at a step: early on, an average over a thousand steps would mostly be the random start."""
+        return min(self.average_decay, (1 + step) / (10 + step))
+
 
 def load_photographs(scenes: Sequence[Scene]) -> list[Photograph]:
     """All photographs decoded into memory (about 0.8 MB each at 640 px): decoding each step would cost more."""
@@ -163,13 +167,11 @@ class Trainer:
         started, losses = time.monotonic(), []
         for images, targets in batches(maker, self.settings, self.step):
             step = self.step
-            # Early on, an average over a thousand steps would mostly be the random start.
-            decay = min(self.settings.average_decay, (1 + step) / (10 + step))
             outcome = self._train_step(
                 tf.constant(images),
                 tf.constant(targets),
                 tf.constant(self.settings.learning_rate_at(step)),
-                tf.constant(decay),
+                tf.constant(self.settings.average_decay_at(step)),
             )
             losses.append([float(value) for value in outcome])
             self._step.assign(step + 1)
