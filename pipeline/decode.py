@@ -15,6 +15,7 @@ from pipeline.containers import demux, open_recording
 from pipeline.errors import DecodeError
 from pipeline.frames import ArrayPicture, Frame, VideoPicture
 from pipeline.images import read_images
+from pipeline.mp4_index import skip_samples
 from pipeline.needed_packets import packets_from_key, rewind
 from pipeline.probe import PTS
 from pipeline.segments import Segment
@@ -91,6 +92,7 @@ class SegmentDecoder:
         dts_of_key = dict(zip(segment.keys.tolist(), segment.key_dts.tolist(), strict=True))
         first, last = int(segment.wanted[0]), int(segment.wanted[-1])
         with open_recording(segment.source.path) as (container, stream):
+            skip_samples(container, stream)  # of a remote file only its key frames are fetched
             packets = packets_from_key(container, stream, int(segment.pts[first]), dts_of_key[first])
             if packets is None:
                 rewind(container, stream)

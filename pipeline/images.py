@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import DecodeError, FacemaskBatchError, InputError
 from pipeline.frames import RgbImage
-from pipeline.remote_file import read_objects
+from pipeline.objects import read_objects
 from pipeline.storage import is_url
 
 # More than any camera gives; beyond it a small file that unpacks to gigabytes is the likelier explanation.

@@ -22,14 +22,14 @@ _MAX_BOXES = 1000
 
 
 def skip_samples(
-    container: InputContainer, stream: VideoStream, n_key_samples: int
+    container: InputContainer, stream: VideoStream, n_key_samples: int | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None:
     """Let FFmpeg read zeros in place of the samples of a remote file, where its own index tells all about them.
 
     Args:
         container: just opened.
         stream: its video.
-        n_key_samples: how many of the first key frames are read nevertheless.
+        n_key_samples: how many of the first key frames are read nevertheless; None for all of them.
 
     Returns:
         (N,) where each sample of the stream begins in the file, and (N,) whether it is a key frame; None if the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -88,6 +88,40 @@ def list_folder(url: str) -> dict[str, StoredObject]:
     with store_errors(url):
         listed = [about for about in system.ls(path, detail=True) if about.get("type") != "directory"]
     return {str(about["name"]).rpartition("/")[2]: object_from(to_url(url, about["name"]), about) for about in listed}
+
+
+def read_objects(urls: Sequence[str], max_bytes: int) -> list[bytes | InputError]:
+    """The contents of small objects of one store, asked for at the same time.
+
+    Args:
+        urls: of the objects.
+        max_bytes: what is larger is not read.
+
+    Returns:
+        For each its content, or why it cannot be had.
+
+    Raises:
+        ConfigError: the addresses cannot be used.
+    """
+    if not urls:
+        return []
+    system = file_system(urls[0])[0]
+    paths = [str(system._strip_protocol(url)) for url in urls]
+    n = len(paths)
+    answers = system.cat_ranges(paths, [0] * n, [max_bytes + 1] * n, max_gap=None, on_error="return")
+    return [_content_or_error(url, answer, max_bytes) for url, answer in zip(urls, answers, strict=True)]
+
+
+def _content_or_error(url: str, answer: bytes | BaseException, max_bytes: int) -> bytes | InputError:
+    try:
+        with store_errors(url):
+            if isinstance(answer, BaseException):
+                raise answer
+    except InputError as error:
+        return error
+    if len(answer) > max_bytes:
+        return InputError(f"it is larger than {max_bytes >> 20} MiB", path=redacted(url))
+    return bytes(answer)
 
 
 def object_from(url: str, about: dict[str, Any]) -> StoredObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ BLOCK_BYTES = 1 << 20
 # A request asks for one block; while reading goes on behind the last one, for two, then four.
 _MAX_RUN = 4
 _MAX_BLOCKS = 12
+# Larger samples are read by blocks: their size is what the file claims.
+_MAX_KEPT_BYTES = 32 << 20
 # Every segment opens its recording anew and reads its index again; this much of that is kept in each process.
 _HEADER_BYTES = 64 << 20
 
@@ -51,7 +54,6 @@ class RemoteFile:
     Attributes:
         object: what is read, as it was when it was opened; S3 refuses to go on when it is another one.
         name: the last part of its address.
-        n_bytes_read, n_requests: fetched from the store so far.
 
     Raises:
         ConfigError: the address cannot be used.
@@ -68,7 +70,6 @@ class RemoteFile:
         if self.object.size_bytes == 0:
             raise InputError("the file is empty", path=redacted(url))
         self.name = path.rpartition("/")[2]
-        self.n_bytes_read = self.n_requests = 0
         self._position = self._run = 0
         self._next_block = -1
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
@@ -76,7 +77,9 @@ class RemoteFile:
         self._is_opening = True
         self._failure: InputError | None = None
         self._blank: Sequence[ByteRange] = ()
-        self._kept: Sequence[ByteRange] = ()
+        self._kept: list[ByteRange] = []
+        self._kept_ends: list[int] = []
+        self._last_kept: tuple[ByteRange, bytes] = ((0, 0), b"")
 
     def readable(self) -> bool:
         """True."""
@@ -103,9 +106,9 @@ class RemoteFile:
         if self._failure is not None or start == end:
             return b""
         self._position = end
-        if _within(start, end, self._blank) and not any(a < end and start < b for a, b in self._kept):
-            return bytes(end - start)
         try:
+            if any(a <= start and end <= b for a, b in self._blank):
+                return self._blank_but_kept(start, end)
             return self._content(start, end)
         except InputError as failure:
             self._failure = failure
@@ -129,8 +132,14 @@ class RemoteFile:
         self._is_opening = False
 
     def blank_out(self, ranges: Sequence[ByteRange], keep: Sequence[ByteRange]) -> None:
-        """From now on give zeros within `ranges`, without asking the store, where no range of `keep` is touched."""
-        self._blank, self._kept = ranges, keep
+        """From now on give zeros within `ranges`, without asking the store, except for the bytes of `keep`.
+
+        Args:
+            ranges: where nothing is read.
+            keep: what is read nevertheless, each in a request of its own; in no order.
+        """
+        self._blank, self._kept = ranges, sorted(keep)
+        self._kept_ends = [end for _, end in self._kept]
 
     def raise_failure(self) -> None:
         """Raise the InputError of the read that failed, if one did."""
@@ -144,6 +153,26 @@ class RemoteFile:
             return self._block(first)[start - offset : end - offset]
         whole = b"".join(self._block(number) for number in range(first, last + 1))
         return whole[start - first * BLOCK_BYTES : end - first * BLOCK_BYTES]
+
+    def _blank_but_kept(self, start: int, end: int) -> bytes:
+        content = bytearray(end - start)
+        place = bisect_right(self._kept_ends, start)
+        while place < len(self._kept) and self._kept[place][0] < end:
+            kept_start, kept_end = self._kept[place]
+            first, last = max(start, kept_start), min(end, kept_end)
+            if kept_end - kept_start > _MAX_KEPT_BYTES:
+                content[first - start : last - start] = self._content(first, last)
+            else:
+                sample = self._sample(kept_start, kept_end)
+                content[first - start : last - start] = sample[first - kept_start : last - kept_start]
+            place += 1
+        return bytes(content)
+
+    def _sample(self, start: int, end: int) -> bytes:
+        """One kept range; FFmpeg reads it in pieces."""
+        if self._last_kept[0] != (start, end):
+            self._last_kept = ((start, end), self._request(start, min(end, self.object.size_bytes)))
+        return self._last_kept[1]
 
     def _block(self, number: int) -> bytes:
         block = self._blocks.get(number) or self._header.get(number)
@@ -159,21 +188,22 @@ class RemoteFile:
     def _fetch(self, number: int) -> None:
         self._run = min(self._run * 2, _MAX_RUN) if number == self._next_block else 1
         start = number * BLOCK_BYTES
-        end = min(start + self._run * BLOCK_BYTES, self.object.size_bytes)
-        with store_errors(self._url):
-            self._file.seek(start)
-            content = self._file.read(end - start)
-        self.n_requests += 1
-        self.n_bytes_read += len(content)
-        if len(content) != end - start:
-            raise InputError(
-                f"the store gave {len(content)} of {end - start} bytes", path=redacted(self._url), is_transient=True
-            )
+        content = self._request(start, min(start + self._run * BLOCK_BYTES, self.object.size_bytes))
         for place in range(0, len(content), BLOCK_BYTES):
             self._blocks[number + place // BLOCK_BYTES] = content[place : place + BLOCK_BYTES]
         self._next_block = number + self._run
         while len(self._blocks) > _MAX_BLOCKS:
             self._blocks.popitem(last=False)
+
+    def _request(self, start: int, end: int) -> bytes:
+        with store_errors(self._url):
+            self._file.seek(start)
+            content = bytes(self._file.read(end - start))
+        if len(content) != end - start:
+            raise InputError(
+                f"the store gave {len(content)} of {end - start} bytes", path=redacted(self._url), is_transient=True
+            )
+        return content
 
 
 @contextmanager
@@ -194,41 +224,3 @@ def open_remote(url: str) -> Iterator[RemoteFile]:
         file.raise_failure()
     finally:
         file.close()
-
-
-def read_objects(urls: Sequence[str], max_bytes: int) -> list[bytes | InputError]:
-    """The contents of small objects of one store, asked for at the same time.
-
-    Args:
-        urls: of the objects.
-        max_bytes: what is larger is not read.
-
-    Returns:
-        For each its content, or why it cannot be had.
-
-    Raises:
-        ConfigError: the addresses cannot be used.
-    """
-    if not urls:
-        return []
-    system = file_system(urls[0])[0]
-    paths = [str(system._strip_protocol(url)) for url in urls]
-    n = len(paths)
-    answers = system.cat_ranges(paths, [0] * n, [max_bytes + 1] * n, max_gap=None, on_error="return")
-    return [_content_or_error(url, answer, max_bytes) for url, answer in zip(urls, answers, strict=True)]
-
-
-def _content_or_error(url: str, answer: bytes | BaseException, max_bytes: int) -> bytes | InputError:
-    try:
-        with store_errors(url):
-            if isinstance(answer, BaseException):
-                raise answer
-    except InputError as error:
-        return error
-    if len(answer) > max_bytes:
-        return InputError(f"it is larger than {max_bytes >> 20} MiB", path=redacted(url))
-    return bytes(answer)
-
-
-def _within(start: int, end: int, ranges: Sequence[ByteRange]) -> bool:
-    return any(a <= start and end <= b for a, b in ranges)

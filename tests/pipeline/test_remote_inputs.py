@@ -88,8 +88,8 @@ def long_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_index_and_frames_are_those_of_the_local_file(clip: Clip, s3: S3Server) -> None:
     url = upload(s3, s3.bucket(), clip.path.name, clip.path)
     assert outcome(url) == outcome(clip.path)
-    settings = Settings(segment_s=1.0)
-    assert pixels(url, settings) == pixels(clip.path, settings)
+    for settings in (Settings(segment_s=1.0), Settings(segment_s=1.5, keyframes=True)):
+        assert pixels(url, settings) == pixels(clip.path, settings)
 
 
 def test_damage_is_told_as_of_the_local_file(broken_clip: BrokenClip, s3: S3Server) -> None:
@@ -140,6 +140,16 @@ def test_segment_reads_its_own_bytes(long_recording: Path, s3: S3Server) -> None
     assert len(list(SegmentDecoder(segments[6]).frames())) == GOP
     own_bytes = size_bytes / len(segments)
     assert s3.n_bytes_sent < own_bytes + 4 * 2**20  # what lies before it in the first block and behind it in the last
+
+
+def test_key_frames_are_read_alone(long_recording: Path, s3: S3Server) -> None:
+    url = upload(s3, s3.bucket(), "noise.mp4", long_recording)
+    settings = Settings(keyframes=True)
+    expected = pixels(long_recording, settings)
+    s3.n_bytes_sent = 0
+    assert pixels(url, settings) == expected
+    assert len(expected) == FRAMES // GOP
+    assert s3.n_bytes_sent < 0.35 * long_recording.stat().st_size
 
 
 def test_passing_failures_of_the_store_change_nothing(long_recording: Path, s3: S3Server) -> None:
