@@ -342,6 +342,17 @@ def test_work_of_another_machine_counts_more_than_an_old_copy(s3: S3Server, mach
     assert list(places.iterdir()) == []
 
 
+def test_interrupted_run_leaves_everything_in_the_store_and_nothing_here(
+    s3: S3Server, machine: Callable[[str], Path]
+) -> None:
+    store, places = ObjectStore(f"s3://{s3.bucket()}/audit"), machine("first")
+    with pytest.raises(KeyboardInterrupt), open_for_run(store.url, overwrite=False) as opened:
+        write(opened.folder, {"run.json": "1", SEGMENT: "rows"})
+        raise KeyboardInterrupt
+    assert contents(store) == {"run.json": b"1", SEGMENT: b"rows"}
+    assert list(places.iterdir()) == []
+
+
 def test_overwrite_brings_nothing_and_leaves_nothing(s3: S3Server, machine: Callable[[str], Path]) -> None:
     store, _ = ObjectStore(f"s3://{s3.bucket()}/audit"), machine("first")
     for name in ("run.json", TABLE, "evidence/1.jpg", "report.html", "notes.txt"):
