@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -72,6 +73,18 @@ def write_images(folder: Path) -> None:
     (folder / "program.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(pwned) (w) file\n%%EOF\n")
 
 
+def write_large_recording(path: Path) -> None:
+    """One picture of almost as many pixels as are allowed, which take 150 MB decoded and 290 MB in colours."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 11_008, 8_704, "yuvj420p"
+        picture = av.VideoFrame(stream.width, stream.height, stream.pix_fmt)
+        for plane in picture.planes:
+            plane.update(bytes(plane.buffer_size))
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
 @pytest.fixture
 def hanging() -> Callable[[Path], None]:
     """Makes a file whose opening blocks in the kernel: this process holds a lease on it and never answers."""
@@ -114,6 +127,7 @@ def test_hostile_folder(
     shutil.copy(clip_path("h264_ts"), gate / "blocked.ts")
     hanging(gate / "blocked.ts")
     write_images(site / "images")
+    write_large_recording(gate / "large.mkv")
     before = set(tmp_path.rglob("*"))
     monkeypatch.chdir(gate)
 
@@ -144,6 +158,7 @@ def test_hostile_folder(
         "head_only_mkv.mkv": "failed",
         "truncated_faststart_mp4.mp4": "partial",
         "huge_picture.mjpeg": "failed",
+        "large.mkv": "failed",
         "zeros.mp4": "failed",
         "text_mjpeg.mjpeg": "failed",
         "noise_ts.ts": "failed",
@@ -157,6 +172,7 @@ def test_hostile_folder(
     }, {name: row["error"] for name, row in by_name.items()}
     assert all(row["error"] for row in records.values() if row["status"] != "complete")
     assert all(row["error"] is None for row in records.values() if row["status"] == "complete")
+    assert "Cannot allocate memory" in by_name["large.mkv"]["error"]
     assert by_name["blocked.ts"]["error"] == "no progress for 8 s; tried once"
     assert "not a regular file" in by_name["pipe.mp4"]["error"]
     assert "playlist" in by_name["list.mp4"]["error"]
