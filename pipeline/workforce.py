@@ -117,7 +117,7 @@ class Workforce:
         done, _ = ray.wait(waited_for, num_returns=1, timeout=POLL_S)
         ray_session.check()
         self._take_on(reference for reference in done if reference in self._starting)
-        return [reference for reference in done if reference not in self._starting and reference in references]
+        return [reference for reference in done if reference in references]
 
     @property
     def nodes(self) -> set[Node]:
@@ -155,8 +155,12 @@ class Workforce:
         self._last_census = 0.0
 
     def has_lost(self, node: Node) -> bool:
-        """Whether a node has left the cluster."""
-        return self._on_cluster and node.node_id not in alive_nodes()
+        """Whether a node has left the cluster; no more work goes to its workers then."""
+        if not self._on_cluster or node.node_id in alive_nodes():
+            return False
+        for member in [member for member in self._idle if member.node == node]:
+            self.dismiss(member)
+        return True
 
     def adjust(self, n_tasks_left: int | None = None) -> None:
         """Start workers that are missing; on a cluster, also let go those that are too many.
