@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from cli.options import AuditType
+from cli.options import AuditType, LocalPathType
 
 
 @click.command()
 @click.argument("source", required=False)
 @click.option("--audit", type=AuditType(), required=True, help="The audit folder, or its URL.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The video to write.")
+@click.option("--out", type=LocalPathType(dir_okay=False, path_type=Path), required=True, help="The video to write.")
 @click.option("--incident", type=int, help="Show this incident only; SOURCE may be left out then.")
 @click.option(
     "--blur",

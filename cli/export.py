@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from cli.options import AuditType
+from cli.options import AuditType, LocalPathType
 from pipeline.storage import is_url
 
 
 @click.command()
 @click.argument("folder", type=AuditType())
 @click.option("--to", type=click.Choice(["csv", "xlsx", "json"]), help="Of an audit: the format.  [default: csv]")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Of an audit: [default: FOLDER/export]")
+@click.option(
+    "--out", type=LocalPathType(file_okay=False, path_type=Path), help="Of an audit: [default: FOLDER/export]"
+)
 @click.option(
     "--quantize",
     type=click.Choice(["fp32", "fp16", "int8"]),

@@ -53,6 +53,15 @@ class AuditType(click.ParamType["Path | str"]):
         return folder
 
 
+class LocalPathType(click.Path):
+    """A path on this machine; an address in a store would only look like one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if is_url(value):
+            self.fail("it is an address in a store; give a local path.", param, ctx)
+        return super().convert(local_path(str(value)), param, ctx)
+
+
 class SectionedCommand(click.Command):
     """A command whose help lists the settings under their group's heading."""
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from cli.options import AuditType
+from cli.options import AuditType, LocalPathType
 
 
 @click.command()
 @click.argument("audit", type=AuditType())
 @click.option("--lang", "language", type=click.Choice(["en", "id"]), default="en", show_default=True)
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file.  [default: AUDIT/report.html]"
+    "--out", type=LocalPathType(dir_okay=False, path_type=Path), help="The file.  [default: AUDIT/report.html]"
 )
 def report(audit: Path | str, language: str, out: Path | None) -> None:
     """Write the report of AUDIT: one HTML file that needs nothing else, in English or Indonesian.

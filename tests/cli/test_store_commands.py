@@ -148,6 +148,17 @@ def test_address_with_credentials_is_refused_and_not_shown(run: Run, tmp_path: P
         assert "AKID:hush-hush" not in out + error
 
 
+@pytest.mark.parametrize("command", ["report", "export", "sample"])
+def test_results_for_a_person_go_to_local_paths(
+    run: Run, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, error = run(command, tmp_path, "--out", "s3://bucket/elsewhere")
+    assert code == 2
+    assert "give a local path" in error
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_local_audits_and_file_urls_do_without_fsspec(tmp_path: Path) -> None:
     audit = write_gate_audit(tmp_path)
     script = """

@@ -346,9 +346,14 @@ def test_interrupted_run_leaves_everything_in_the_store_and_nothing_here(
     s3: S3Server, machine: Callable[[str], Path]
 ) -> None:
     store, places = ObjectStore(f"s3://{s3.bucket()}/audit"), machine("first")
-    with pytest.raises(KeyboardInterrupt), open_for_run(store.url, overwrite=False) as opened:
-        write(opened.folder, {"run.json": "1", SEGMENT: "rows"})
-        raise KeyboardInterrupt
+
+    def interrupted_run() -> None:
+        with open_for_run(store.url, overwrite=False) as opened:
+            write(opened.folder, {"run.json": "1", SEGMENT: "rows"})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_run()
     assert contents(store) == {"run.json": b"1", SEGMENT: b"rows"}
     assert list(places.iterdir()) == []
 
