@@ -146,13 +146,16 @@ def decode_level(scores: FloatArray, boxes: FloatArray, stride: int, min_score: 
     """
     # Comparing logits first spares the exponential for the thousands of empty cells.
     least_logit = np.log(max(min_score, 1e-6)) - np.log1p(-min(min_score, 1 - 1e-6))
-    rows, columns = np.nonzero(scores[0, :, :, 0] >= least_logit)
-    offsets = boxes[0, rows, columns]
+    logits = scores.reshape(-1)
+    cells = np.flatnonzero(logits >= least_logit)
+    if len(cells) == 0:
+        return Detections(np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32))
+    rows, columns = np.divmod(cells, scores.shape[2])
+    offsets = boxes.reshape(-1, 4)[cells]
     centres = (np.stack([columns, rows], axis=1) + 0.5 + offsets[:, :2]) * stride
     half_sizes = np.exp(np.minimum(offsets[:, 2:], _MAX_LOG_SIZE)) * (stride / 2)
     boxes_xyxy = np.concatenate([centres - half_sizes, centres + half_sizes], axis=1).astype(np.float32)
-    logits = scores[0, rows, columns, 0]
-    return Detections(boxes_xyxy, (1.0 / (1.0 + np.exp(-logits))).astype(np.float32))
+    return Detections(boxes_xyxy, (1.0 / (1.0 + np.exp(-logits[cells]))).astype(np.float32))
 
 
 class TfliteFaceDetector:
