@@ -31,7 +31,7 @@ def fetch(name: str, folder: Path) -> None:
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def check(data: Path, out: Path | None, quiet: bool) -> int:
     """Look for unreadable files, tiny pictures, imbalance and duplicates in DATA; code 3 if a file is unreadable."""
-    from training.dataset import read_dataset
+    from training.dataset import read_dataset, write_table
     from training.inspect_data import NEAR_BITS
 
     table = read_dataset(data)
@@ -55,7 +55,7 @@ def check(data: Path, out: Path | None, quiet: bool) -> int:
     for names in across.groupby("near_group")["file"].apply(list).head(10):
         click.echo(f"  {'  '.join(names[:4])}")
     if out is not None:
-        kept.to_csv(out, index=False)
+        write_table(kept, out)
     return 3 if inspection.unreadable else 0
 
 
@@ -68,7 +68,7 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
     """Divide DATA 80:20 into train and val, by class, with near-duplicates on one side; write a CSV for `train`."""
     import numpy as np
 
-    from training.dataset import read_dataset
+    from training.dataset import read_dataset, write_table
     from training.inspect_data import merge_groups
     from training.split import assign_folds
 
@@ -78,7 +78,7 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
     kept = kept.assign(group=merge_groups(kept))
     kept = kept.assign(split=np.where(assign_folds(kept, seed) == 0, "val", "train"))
     path = out or data / "split.csv"
-    kept[["file", "label", "group", "split"]].to_csv(path, index=False)
+    write_table(kept[["file", "label", "group", "split"]], path)
     for (part, label), count in kept.groupby(["split", "label"]).size().items():
         click.echo(f"{part:<6}{label:<16}{count:>8}")
     if inspection.unreadable:
@@ -118,11 +118,12 @@ def suspects(data: Path, out: Path, folds: int, **settings: Any) -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from training.config import TrainConfig
+    from training.dataset import write_table
     from training.suspects import draw_sheets, find_suspects, out_of_fold
 
     config = TrainConfig(data=str(data), **settings)
     found = find_suspects(out_of_fold(config, out, folds, click.echo))
-    found.to_csv(out / "suspects.csv", index=False, float_format="%.4f")
+    write_table(found, out / "suspects.csv", "%.4f")
     sheets = draw_sheets(found, data, out / "sheets")
     click.echo(f"{len(found)} suspects in {out / 'suspects.csv'}, shown on {len(sheets)} sheets in {out / 'sheets'}")
 

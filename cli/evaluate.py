@@ -44,8 +44,9 @@ def evaluate(
     carry the split of their training is measured with --split RUN/split.csv.
     """
     from pipeline.classify import MaskClassifier
+    from pipeline.errors import ConfigError
     from training.corrections import apply_corrections, clear_only
-    from training.dataset import read_dataset
+    from training.dataset import read_dataset, write_table
     from training.metrics import STREET_SOURCES, report_text, summary
     from training.split import read_split
 
@@ -53,6 +54,8 @@ def evaluate(
     table = read_dataset(data)
     if split is not None:
         table = table[read_split(split, table) == "val"].reset_index(drop=True)
+        if table.empty:
+            raise ConfigError("the split holds no validation pictures", path=split)
     if corrections is not None:
         table = apply_corrections(table, corrections)
     whole = {name: _predict(MaskClassifier(name), data, table, picture_scale, quiet) for name in names}
@@ -65,7 +68,7 @@ def evaluate(
     if other is not None:
         result["difference"] = _difference(tables[model], tables[other], seed)
     if predictions is not None:
-        tables[model].to_csv(predictions, index=False, float_format="%.6f")
+        write_table(tables[model], predictions, "%.6f")
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return

@@ -97,7 +97,8 @@ def augmentation_from_json(recipe: str, values: Any) -> Augmentation:
         raise ConfigError("the augmentation must be an object of settings")
     if unknown := sorted(set(values) - {field.name for field in dataclasses.fields(kind)}):
         raise ConfigError(f"unknown settings of the {recipe} augmentation: {', '.join(unknown)}")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return kind(**arguments)
 
 
 def _check(settings: Augmentation) -> None:

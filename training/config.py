@@ -100,9 +100,17 @@ class TrainConfig:
                 f"a view of {self.crop_scale} faces does not fit into pictures of {self.picture_scale} faces",
                 remedy="Lower --crop-scale, or name the margin of your pictures with --picture-scale.",
             )
-        for name in ("epochs", "batch_size", "alpha", "learning_rate"):
-            if getattr(self, name) <= 0:
+        for name in ("epochs", "batch_size", "learning_rate", "crop_scale", "street_weight", "limit"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("head_epochs", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
+        for name in ("dropout", "label_smoothing", "soft_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
+        if self.alpha < 1 / 32:
+            raise ConfigError(f"a network of width {self.alpha} has no channels", remedy="1, 0.5 and 0.25 are usual.")
 
     def save(self, path: Path) -> None:
         """Write the settings as JSON."""

@@ -29,6 +29,9 @@ def read_corrections(csv_path: Path) -> pd.DataFrame:
         raise ConfigError(f"the corrections cannot be read ({error})", path=csv_path) from error
     if missing := [column for column in COLUMNS if column not in corrections]:
         raise ConfigError(f"the corrections have no column {missing[0]!r}", path=csv_path)
+    if corrections["file"].duplicated().any():
+        name = corrections.loc[corrections["file"].duplicated(), "file"].iloc[0]
+        raise ConfigError(f"{name} is corrected more than once", path=csv_path)
     if unknown := sorted(set(corrections["label"]) - {*LABELS, UNCLEAR}):
         raise ConfigError(
             f"the corrections name the label {unknown[0]!r}",

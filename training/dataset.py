@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from natsort import natsorted
 
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, StoreError
 
 LABELS = ("with_mask", "without_mask", "incorrect_mask")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -56,6 +56,22 @@ def labels_of(table: pd.DataFrame) -> tuple[str, ...]:
     """The labels that occur in a table, in the order in which models output them."""
     present = set(table["label"])
     return tuple(label for label in LABELS if label in present)
+
+
+def write_table(table: pd.DataFrame, csv_path: Path, float_format: str | None = None) -> None:
+    """Write a table as CSV, without its index.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    try:
+        table.to_csv(csv_path, index=False, float_format=float_format)
+    except OSError as error:
+        raise StoreError(
+            f"the table cannot be written ({error.strerror or error})",
+            path=csv_path,
+            remedy="Name another file; its folder must exist and be writable.",
+        ) from error
 
 
 def _scan(folder: Path) -> pd.DataFrame:

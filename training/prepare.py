@@ -15,7 +15,7 @@ from training.config import TrainConfig
 from training.corrections import UNCLEAR, apply_corrections
 from training.crops import Images, canvas_side_px, inner_crops, load_canvases
 from training.dataset import labels_of, read_dataset
-from training.split import assign_folds, read_split, split_dataset
+from training.split import assign_folds, folder_split, read_split
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def plan(config: TrainConfig) -> pd.DataFrame:
     if config.split is not None:
         split = read_split(Path(config.split), table)
     elif (table["split"] != "").all():
-        split = split_dataset(table, config.seed)
+        split = folder_split(table)
     else:
         # By the given labels, so that corrections do not move pictures from one split to the other.
         held_out = assign_folds(table.assign(label=given), config.seed) == config.fold
@@ -80,6 +80,8 @@ def plan(config: TrainConfig) -> pd.DataFrame:
     for name in ("train", "val"):
         if labels_of(table[table["split"] == name]) != labels_of(table):
             raise ConfigError(f"the {name} split lacks a class", path=config.data, remedy="Divide the data anew.")
+    if config.soft_labels is not None:
+        _read_soft_labels(table[(table["split"] == "train") & (table["label"] != UNCLEAR)], labels_of(table), config)
     return table
 
 
@@ -118,16 +120,23 @@ def _targets(table: pd.DataFrame, labels: tuple[str, ...], config: TrainConfig) 
     targets = _one_hot(_indices(table, labels), len(labels))
     if config.soft_labels is None:
         return targets
-    soft = pd.read_csv(config.soft_labels).set_index("file").reindex(table["file"])
+    mixed = config.soft_share * _read_soft_labels(table, labels, config) + (1 - config.soft_share) * targets
+    return mixed.astype(np.float32)
+
+
+def _read_soft_labels(table: pd.DataFrame, labels: tuple[str, ...], config: TrainConfig) -> npt.NDArray[np.float32]:
+    assert config.soft_labels is not None
     columns = [f"p_{label}" for label in labels]
+    remedy = "Write them with `facemask-batch evaluate MODEL DIR --predictions CSV`."
+    try:
+        soft = pd.read_csv(config.soft_labels).drop_duplicates("file").set_index("file").reindex(table["file"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"not soft labels ({error})", path=config.soft_labels, remedy=remedy) from error
     if not set(columns) <= set(soft.columns) or soft[columns].isna().to_numpy().any():
         raise ConfigError(
-            f"the soft labels lack pictures or one of {', '.join(columns)}",
-            path=config.soft_labels,
-            remedy="Write them with `facemask-batch evaluate MODEL DIR --predictions CSV`.",
+            f"the soft labels lack pictures or one of {', '.join(columns)}", path=config.soft_labels, remedy=remedy
         )
-    mixed = config.soft_share * soft[columns].to_numpy(np.float32) + (1 - config.soft_share) * targets
-    return mixed.astype(np.float32)
+    return soft[columns].to_numpy(np.float32)
 
 
 def _weights(

@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from pipeline.errors import ConfigError
 
 N_FOLDS = 5
+_WRITE_AGAIN = "Write it again with `facemask-batch dataset split`."
 
 
 def assign_folds(table: pd.DataFrame, seed: int, n_folds: int = N_FOLDS) -> npt.NDArray[np.int64]:
@@ -48,21 +49,19 @@ def assign_folds(table: pd.DataFrame, seed: int, n_folds: int = N_FOLDS) -> npt.
     return folds
 
 
-def split_dataset(table: pd.DataFrame, seed: int) -> pd.Series:
-    """`train` or `val` for every row: what the folders say, or a fresh 80:20 division.
+def folder_split(table: pd.DataFrame) -> pd.Series:
+    """`train` or `val` for every row, as the folders say.
 
     Raises:
-        ConfigError: a group lies in both parts of a division that the folders give.
+        ConfigError: a group lies in both.
     """
-    if (table["split"] != "").all():
-        parts = table.groupby("group")["split"].nunique()
-        if (parts > 1).any():
-            raise ConfigError(
-                f"{int((parts > 1).sum())} groups of near-duplicates lie in both train and val",
-                remedy="Validation on pictures that were trained on says nothing; divide them again.",
-            )
-        return table["split"]
-    return pd.Series(np.where(assign_folds(table, seed) == 0, "val", "train"), index=table.index)
+    parts = table.groupby("group")["split"].nunique()
+    if (parts > 1).any():
+        raise ConfigError(
+            f"{int((parts > 1).sum())} groups of near-duplicates lie in both train and val",
+            remedy="Validation on pictures that were trained on says nothing; divide them again.",
+        )
+    return table["split"]
 
 
 def read_split(csv_path: Path, table: pd.DataFrame) -> pd.Series:
@@ -74,13 +73,18 @@ def read_split(csv_path: Path, table: pd.DataFrame) -> pd.Series:
     try:
         given = pd.read_csv(csv_path, dtype=str).set_index("file")["split"]
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"not a split ({error})", path=csv_path) from error
+        raise ConfigError(f"not a split ({error})", path=csv_path, remedy=_WRITE_AGAIN) from error
+    if given.index.duplicated().any():
+        name = given.index[given.index.duplicated()][0]
+        raise ConfigError(f"{name} has more than one row", path=csv_path, remedy=_WRITE_AGAIN)
     split = table["file"].map(given)
-    if split.isna().any() or not set(split) <= {"train", "val"}:
+    unclear = ~split.isin(["train", "val"])
+    if unclear.any():
         raise ConfigError(
-            f"{int(split.isna().sum())} pictures have no split, or one that is neither train nor val",
+            f"{int(unclear.sum())} pictures have no split, or one that is neither train nor val "
+            f"(for example {table['file'][unclear].iloc[0]})",
             path=csv_path,
-            remedy="Write it again with `facemask-batch dataset split`.",
+            remedy=_WRITE_AGAIN,
         )
     divided = table.assign(split=split).groupby("group")["split"].nunique() > 1
     if divided.any():

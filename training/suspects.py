@@ -19,8 +19,8 @@ from training.dataset import labels_of, read_dataset
 from training.metrics import PREFIX, labels_in, probabilities_of
 from training.split import assign_folds
 
-_ON_A_SHEET = 60
-_COLUMNS = 10
+_ON_A_SHEET = 40
+_COLUMNS = 8
 
 
 def out_of_fold(config: TrainConfig, work_folder: Path, n_folds: int, say: Callable[[str], None]) -> pd.DataFrame:
@@ -82,9 +82,9 @@ def _predict_fold(config: TrainConfig, run_folder: Path, say: Callable[[str], No
     arguments = (config, prepared.train, prepared.val_crops, prepared.val_targets, run_folder)
     model = fit(*arguments, Listener(on_epoch=lambda epoch, figures: say(_epoch_line(epoch, figures))))
     mirrored = np.ascontiguousarray(prepared.val_crops[:, :, ::-1])
-    logits = (keras_logits(model, prepared.val_crops) + keras_logits(model, mirrored)) / 2
+    logits = keras_logits(model, prepared.val_crops) + keras_logits(model, mirrored)
     columns = [f"{PREFIX}{label}" for label in prepared.labels]
-    probabilities = pd.DataFrame(softmax(logits), columns=columns, index=prepared.val_table.index)
+    probabilities = pd.DataFrame(softmax(logits, temperature=2), columns=columns, index=prepared.val_table.index)
     return pd.concat([prepared.val_table, probabilities], axis=1)
 
 
@@ -117,7 +117,7 @@ def draw_sheets(suspects: pd.DataFrame, folder: Path, out_folder: Path) -> list[
     paths = []
     for start in range(0, len(suspects), _ON_A_SHEET):
         part = suspects.iloc[start : start + _ON_A_SHEET]
-        figure = Figure(figsize=(1.5 * _COLUMNS, 1.8 * -(-len(part) // _COLUMNS)), layout="constrained")
+        figure = Figure(figsize=(1.9 * _COLUMNS, 2.2 * -(-len(part) // _COLUMNS)), layout="constrained")
         cells = np.atleast_1d(figure.subplots(-(-len(part) // _COLUMNS), _COLUMNS)).ravel()
         for axes in cells:
             axes.axis("off")

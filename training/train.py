@@ -103,7 +103,10 @@ def _claim(run_folder: Path, config: TrainConfig, resume: bool) -> None:
             )
     elif resume and (run_folder / CHECKPOINTS).exists():
         raise StoreError("the folder has checkpoints but no config.json", path=run_folder)
-    run_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        run_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the folder cannot be made ({error.strerror})", path=run_folder) from error
 
 
 def save_with_probabilities(model: keras.Model, run_folder: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.training.drawn_faces import draw_dataset
+from training.augmentation_settings import CctvAugmentation
+from training.config import TrainConfig
 
 
 @pytest.fixture
@@ -78,6 +80,35 @@ def test_settings_that_cannot_be(run: Run, data: Path, tmp_path: Path) -> None:
     assert "multiple of 16" in run(*arguments, "--input-size", 100)[2]
     assert "does not fit into pictures" in run(*arguments, "--crop-scale", 1.5, "--picture-scale", 1.2)[2]
     assert "must be positive" in run(*arguments, "--epochs", 0)[2]
+
+
+def test_resume_keeps_the_settings_of_the_run(run: Run, data: Path, tmp_path: Path) -> None:
+    own = tmp_path / "run" / "config.json"
+    own.parent.mkdir()
+    TrainConfig(data=str(data), weights="none", augmentation=CctvAugmentation(max_strength=0.1)).save(own)
+    arguments = ("train", data, "--out", own.parent)
+    assert "holds a training run already" in run(*arguments)[2]
+    code, _, error = run(*arguments, "--resume", "--seed", 5, "--alpha", 0.5)
+    assert (code, "started with another alpha and seed" in error) == (2, True)
+    # Nothing given: the run's own settings hold, and the first thing wrong is a picture.
+    (data / "with_mask" / "003.png").write_bytes(b"")
+    assert "1 pictures cannot be read" in run(*arguments, "--resume")[2]
+    assert "started with another" in run(*arguments, "--resume", "--config", spoiled(own, tmp_path))[2]
+    assert "not a training configuration" in run("train", data, "--out", tmp_path / "new", "--config", data)[2]
+
+
+def spoiled(config_json: Path, folder: Path) -> Path:
+    path = folder / "other.json"
+    path.write_text(config_json.read_text().replace('"max_strength": 0.1', '"max_strength": 0.2'))
+    return path
+
+
+def test_tables_that_cannot_be_written(run: Run, data: Path, tmp_path: Path) -> None:
+    for arguments in (("check", data), ("split", data)):
+        code, _, error = run("dataset", *arguments, "--quiet", "--out", tmp_path / "nowhere" / "table.csv")
+        assert (code, "cannot be written" in error) == (1, True)
+    code, _, error = run("train", data, "--weights", "none", "--out", data / "with_mask" / "000.png")
+    assert (code, "the folder cannot be made" in error) == (1, True)
 
 
 def test_dataset_check_and_split(run: Run, data: Path, tmp_path: Path) -> None:

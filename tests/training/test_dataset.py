@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, InputError
 from tests.training.drawn_faces import draw_dataset, draw_face
+from training.config import TrainConfig
 from training.corrections import UNCLEAR, apply_corrections
 from training.crops import canvas_side_px, inner_crops, load_canvases
 from training.dataset import read_dataset
 from training.inspect_data import inspect_dataset, merge_groups, near_duplicate_groups
-from training.split import assign_folds, read_split, split_dataset
+from training.prepare import plan
+from training.split import assign_folds, folder_split, read_split
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def test_train_and_val_folders_are_kept(tmp_path: Path) -> None:
     draw_dataset(tmp_path / "train", 4)
     draw_dataset(tmp_path / "val", 2, seed=6)
     table = read_dataset(tmp_path)
-    assert split_dataset(table, seed=1).value_counts().to_dict() == {"train": 12, "val": 6}
+    assert folder_split(table).value_counts().to_dict() == {"train": 12, "val": 6}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ def test_a_given_division_that_leaks_is_refused(tmp_path: Path) -> None:
     draw_dataset(tmp_path / "val", 2, seed=6)
     table = read_dataset(tmp_path).assign(group="one")
     with pytest.raises(ConfigError, match="lie in both train and val"):
-        split_dataset(table, 1)
+        folder_split(table)
 
 
 def test_split_csv_of_another_data_set(folder: Path, tmp_path: Path) -> None:
@@ -124,6 +127,75 @@ def test_split_csv_of_another_data_set(folder: Path, tmp_path: Path) -> None:
     pd.DataFrame({"file": ["x.png"], "split": ["train"]}).to_csv(path, index=False)
     with pytest.raises(ConfigError, match="18 pictures have no split"):
         read_split(path, read_dataset(folder))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda table: pd.concat([table, table.iloc[:1]]), "has more than one row"),
+        (lambda table: table.assign(split="test"), "18 pictures have no split, or one that is neither"),
+        (lambda table: table.drop(columns="split"), "not a split"),
+    ],
+)
+def test_split_csv_that_is_wrong(
+    folder: Path, tmp_path: Path, spoil: Callable[[pd.DataFrame], pd.DataFrame], message: str
+) -> None:
+    path = tmp_path / "split.csv"
+    spoil(read_dataset(folder)[["file"]].assign(split="train")).to_csv(path, index=False)
+    with pytest.raises(ConfigError, match=message) as told:
+        read_split(path, read_dataset(folder))
+    assert "dataset split" in str(told.value.remedy)
+
+
+def test_plan_checks_soft_labels_and_splits(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "data", 6)
+    with pytest.raises(ConfigError, match="not soft labels"):
+        plan(TrainConfig(data=str(data), soft_labels=str(tmp_path / "none.csv")))
+    soft = tmp_path / "soft.csv"
+    read_dataset(data).assign(p_with_mask=0.5, p_without_mask=0.5).to_csv(soft, index=False)
+    with pytest.raises(ConfigError, match="lack pictures or one of p_with_mask, p_without_mask, p_incorrect_mask"):
+        plan(TrainConfig(data=str(data), soft_labels=str(soft)))
+    one_sided = tmp_path / "split.csv"
+    read_dataset(data)[["file"]].assign(split="train").to_csv(one_sided, index=False)
+    with pytest.raises(ConfigError, match="the val split lacks a class"):
+        plan(TrainConfig(data=str(data), split=str(one_sided)))
+
+
+def test_reference_has_two_classes_also_with_corrections(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "data", 20)
+    corrections = tmp_path / "corrections.csv"
+    corrections.write_text(
+        "file,given_label,label,note\n"
+        "with_mask/000.png,with_mask,incorrect_mask,nose\n"
+        "incorrect_mask/000.png,incorrect_mask,with_mask,covered\n"
+        "with_mask/001.png,with_mask,without_mask,no mask\n"
+    )
+    table = plan(TrainConfig(data=str(data), recipe="reference", corrections=str(corrections)))
+    assert table["label"].value_counts().to_dict() == {"without_mask": 21, "with_mask": 18}
+
+
+def test_corrections_move_no_picture_to_the_other_split(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "data", 10)
+    corrections = tmp_path / "corrections.csv"
+    rows = [f"with_mask/00{number}.png,with_mask,without_mask,no mask" for number in range(4)]
+    corrections.write_text("\n".join(["file,given_label,label,note", *rows]) + "\n")
+    with_them = plan(TrainConfig(data=str(data), corrections=str(corrections)))
+    assert with_them["split"].tolist() == plan(TrainConfig(data=str(data)))["split"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("limit", 0, "must be positive"),
+        ("alpha", 0.01, "has no channels"),
+        ("dropout", 1.5, "between 0 and 1"),
+        ("head_epochs", -1, "must not be negative"),
+        ("recipe", "best", "no recipe"),
+    ],
+)
+def test_settings_that_cannot_be(setting: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**{"data": "faces", setting: value})  # type: ignore[arg-type]
 
 
 def test_near_duplicates_join_groups_also_through_others() -> None:
@@ -164,6 +236,7 @@ def test_corrections_change_labels_and_mark_unclear(folder: Path, tmp_path: Path
         ("with_mask/000.png,without_mask,with_mask,", "not labelled as the corrections say"),
         ("other/000.png,with_mask,without_mask,", "none of the corrected pictures"),
         ("with_mask/000.png,with_mask,masked,", "name the label 'masked'"),
+        ("with_mask/000.png,with_mask,unclear,\n" * 2, "corrected more than once"),
     ],
 )
 def test_corrections_of_another_data_set(folder: Path, tmp_path: Path, row: str, message: str) -> None:
