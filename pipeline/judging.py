@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.analyze import SegmentResult
 from pipeline.content import known_state, same_content_key
+from pipeline.cores import available_cores
 from pipeline.engine import Outcome, WorkerPool
 from pipeline.errors import InputError
 from pipeline.indices import IndexedSource, IndexFolder, PackedIndex
@@ -17,7 +18,7 @@ from pipeline.ledger import COMPLETE, DUPLICATE, duplicate_source, failed_source
 from pipeline.observer import Observer
 from pipeline.probe import has_changed
 from pipeline.schedule import Schedule
-from pipeline.segments import Extent, Segment, plan
+from pipeline.segments import Extent, Segment, plan, shared_out_s
 from pipeline.settings import Settings
 from pipeline.sources import Source
 from pipeline.store import AuditStore
@@ -63,9 +64,11 @@ class Judging:
         self._opened: dict[str, _OpenSource] = {}
         self._n_wanted = self._n_done = self._n_judged = 0
         self._wanted_s = 0.0
+        self._n_sources = 0
 
     def run(self, sources: list[Source]) -> list[dict[str, Any]]:
         """Records of all sources of the audit, those of earlier runs included."""
+        self._n_sources = len(sources)
         schedule = Schedule(sources, self, lambda n_indexed: self._observer.indexed(n_indexed, len(sources)))
         for outcome in self._pool.run(iter(schedule), on_progress=self._report):
             if isinstance(outcome.task, Source):
@@ -119,7 +122,9 @@ class Judging:
         self._close_if_done(opened)
 
     def _plan(self, found: IndexedSource) -> Iterator[Segment]:
-        return plan(self._indices.get(found.source), self._settings.for_camera(found.source.camera))
+        settings = self._settings.for_camera(found.source.camera)
+        length_s = shared_out_s(settings, self._n_sources, found.span_s, _known_workers(settings))
+        return plan(self._indices.get(found.source), dataclasses.replace(settings, segment_s=length_s))
 
     def _count(self, found: IndexedSource) -> None:
         n_done = 0
@@ -186,3 +191,10 @@ def _change(about: IndexedSource) -> str | None:
         return CHANGED if has_changed(about) else None
     except InputError as error:
         return f"whether it changed while it was audited is not known: {error.cause}"
+
+
+def _known_workers(settings: Settings) -> int:
+    """How many workers will share the work, 1 where nobody knows beforehand: a cluster grows and shrinks."""
+    if settings.address is not None:
+        return settings.workers or 1
+    return settings.workers or max(1, available_cores() // settings.cpus_per_worker)

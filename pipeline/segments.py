@@ -18,6 +18,8 @@ from pipeline.settings import Settings
 from pipeline.sources import Source
 
 IMAGES_PER_SEGMENT = 64
+# Segments are not made shorter than this to keep more workers busy: each opens the recording anew.
+_SHORTEST_S = 2.0
 
 IntArray = npt.NDArray[np.int64]
 Extent: TypeAlias = tuple[int, int]  # index of a segment's first frame in its source, number of its frames
@@ -125,6 +127,21 @@ def sample(index: SourceIndex, settings: Settings) -> IntArray:
         chosen &= np.isin(everything, index.keys)
     chosen &= everything % settings.every == 0
     return everything[chosen]
+
+
+def shared_out_s(settings: Settings, n_sources: int, source_s: float, n_workers: int) -> float:
+    """Length of segments: as the settings say, shorter where that would leave workers without any.
+
+    Args:
+        settings: of the run.
+        n_sources: recordings of the run.
+        source_s: how much of this one is to be judged, in seconds; the others are taken to be alike.
+        n_workers: how many share the work.
+    """
+    n_segments = n_sources * max(1, _ceil(_exact(source_s) / _exact(settings.segment_s)))
+    if n_segments >= n_workers:
+        return settings.segment_s
+    return min(settings.segment_s, max(_SHORTEST_S, source_s * n_sources / (2 * n_workers)))
 
 
 def span_s(index: SourceIndex, settings: Settings) -> float:
