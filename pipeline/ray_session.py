@@ -9,6 +9,7 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,11 +17,12 @@ import ray._private.ray_constants
 import ray._private.worker
 import ray.exceptions
 
-import pipeline
 from pipeline.errors import EngineError
 
 CONTINUE = "The same command goes on from what is done."
 
+# As a path: a module would do, but not in a job that `ray job submit` has started.
+_PACKAGE = str(Path(__file__).parent)
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 _OPEN_FILES, _OPEN_FILES_PER_WORKER = 256, 16
 _OPEN_FILES_ON_CLUSTER = 65_536
@@ -56,7 +58,7 @@ def start(address: str | None, n_workers: int, cpus_per_worker: int = 1) -> None
             os.environ[ray._private.ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0" if address is None else "1"
             ray._private.ray_constants.ENABLE_RAY_CLUSTER = address is not None
             if address is not None:
-                ray.init(address=address, runtime_env={"py_modules": [pipeline]}, **quiet)
+                ray.init(address=address, runtime_env={"py_modules": [_PACKAGE]}, **quiet)
                 return
             ray.init(
                 address="local",

@@ -26,6 +26,8 @@ engine.LOST_NODES = {lost_nodes}
 from cli.main import main
 main()
 """
+# What `ray job submit` gives to the command that it starts: settings of the job, into which ours must fit.
+SUBMITTED = {"RAY_JOB_CONFIG_JSON_ENV_VAR": '{"runtime_env": {"env_vars": {"SUBMITTED": "1"}}}'}
 PACKAGE = Path(pipeline.__file__).parent
 
 
@@ -37,7 +39,7 @@ def audit_on(
     command = [sys.executable, "-c", IMPATIENT.format(lost_nodes=lost_nodes), "run", *inputs]
     process = subprocess.Popen(
         [*command, "--out", str(folder), "--address", cluster.address, *flags],
-        env=cluster.environment,
+        env={**cluster.environment, **SUBMITTED},
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
