@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.containers import InputContainer, VideoStream, remote_file
-from pipeline.remote_file import ByteRange, RemoteFile
+from pipeline.remote_file import ByteRange, RemoteFile, near_as_one
 
 _FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"
+# Where more of the samples than this has to be read, reading in sequence asks less of the store.
+_WORTH_SHARE = 0.5
 # A file of so many boxes is not one that a recorder has written.
 _MAX_BOXES = 1000
 
@@ -33,7 +35,7 @@ def skip_samples(
 
     Returns:
         (N,) where each sample of the stream begins in the file, and (N,) whether it is a key frame; None if the
-        file is local or tells too little, and is read as it is.
+        file is local, tells too little, or is better read as it is.
     """
     file = remote_file(container)
     entries = getattr(stream, "index_entries", None)  # older versions of PyAV have none
@@ -48,7 +50,11 @@ def skip_samples(
     if not is_key.any() or (len(table) > 1 and is_key.all() and not stream.codec_context.codec.intra_only):
         return None
     first = np.flatnonzero(is_key & ~is_discard.astype(bool))[:n_key_samples]
-    file.blank_out(samples, [(int(positions[at]), int(positions[at] + sizes[at])) for at in first])
+    keep = near_as_one((int(positions[at]), int(positions[at] + sizes[at])) for at in first)
+    n_kept, n_bytes = (sum(end - start for start, end in ranges) for ranges in (keep, samples))
+    if n_key_samples is None and n_kept > _WORTH_SHARE * n_bytes:
+        return None
+    file.blank_out(samples, keep)
     return positions.astype(np.int64), is_key.astype(np.bool_)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.errors import FacemaskBatchError, InputError
@@ -16,6 +16,8 @@ BLOCK_BYTES = 1 << 20
 # A request asks for one block; while reading goes on behind the last one, for two, then four.
 _MAX_RUN = 4
 _MAX_BLOCKS = 12
+# A request takes about as long as the transfer of so much.
+_NEAR_BYTES = 512 << 10
 # Larger samples are read by blocks: their size is what the file claims.
 _MAX_KEPT_BYTES = 32 << 20
 # Every segment opens its recording anew and reads its index again; this much of that is kept in each process.
@@ -24,14 +26,21 @@ _HEADER_BYTES = 64 << 20
 ByteRange = tuple[int, int]
 
 
-class _Headers:
-    """Blocks that were read while recordings were opened, of the recordings opened last."""
+class _Memory:
+    """What this process keeps of the objects it has read: the next segment is often one of the same object."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[tuple[str, str], dict[int, bytes]] = OrderedDict()
+        self._last: tuple[tuple[str, str], OrderedDict[int, bytes]] = (("", ""), OrderedDict())
 
-    def of_file(self, url: str, state: str) -> dict[int, bytes]:
-        """The blocks of one state of an object, to read and to add to."""
+    def blocks(self, url: str, state: str) -> OrderedDict[int, bytes]:
+        """The blocks that were read last, if they are of this state of this object; to read and to add to."""
+        if self._last[0] != (url, state):
+            self._last = ((url, state), OrderedDict())
+        return self._last[1]
+
+    def header(self, url: str, state: str) -> dict[int, bytes]:
+        """The blocks that opening it has read, to read and to add to."""
         blocks = self._files.setdefault((url, state), {})
         self._files.move_to_end((url, state))
         while len(self._files) > 1 and self._n_bytes() > _HEADER_BYTES:
@@ -42,7 +51,7 @@ class _Headers:
         return sum(len(block) for blocks in self._files.values() for block in blocks.values())
 
 
-_headers = _Headers()
+_memory = _Memory()
 
 
 class RemoteFile:
@@ -72,8 +81,8 @@ class RemoteFile:
         self.name = path.rpartition("/")[2]
         self._position = self._run = 0
         self._next_block = -1
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._header = _headers.of_file(url, self.object.state)
+        self._blocks = _memory.blocks(url, self.object.state)
+        self._header = _memory.header(url, self.object.state)
         self._is_opening = True
         self._failure: InputError | None = None
         self._blank: Sequence[ByteRange] = ()
@@ -123,8 +132,7 @@ class RemoteFile:
             self._position = position
 
     def close(self) -> None:
-        """Give back what is held; the header stays for the next who opens this object."""
-        self._blocks.clear()
+        """End reading; what this process keeps stays for the next who opens this object."""
         self._file.close()
 
     def opened(self) -> None:
@@ -136,9 +144,9 @@ class RemoteFile:
 
         Args:
             ranges: where nothing is read.
-            keep: what is read nevertheless, each in a request of its own; in no order.
+            keep: what is read nevertheless; what lies close together, in one request.
         """
-        self._blank, self._kept = ranges, sorted(keep)
+        self._blank, self._kept = ranges, near_as_one(keep)
         self._kept_ends = [end for _, end in self._kept]
 
     def raise_failure(self) -> None:
@@ -224,3 +232,14 @@ def open_remote(url: str) -> Iterator[RemoteFile]:
         file.raise_failure()
     finally:
         file.close()
+
+
+def near_as_one(ranges: Iterable[ByteRange]) -> list[ByteRange]:
+    """The ranges in order; those that are near enough to be fetched in one request are one."""
+    merged: list[ByteRange] = []
+    for start, end in sorted(ranges):
+        if merged and start - merged[-1][1] < _NEAR_BYTES and end - merged[-1][0] <= _MAX_RUN * BLOCK_BYTES:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
