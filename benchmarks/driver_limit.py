@@ -4,8 +4,8 @@
                                       [--segments 3000] [--faces 1] [--out FOLDER]
 
 The pool of workers is replaced by one that answers with made indices (25 frames a second, a key frame every two
-seconds) and made rows. The time that making them takes is not counted: workers would do it, except for what is counted
-as packing. `--segments` ends the run after so many, since a recording of a day has thousands.
+seconds) and made rows. What making and packing them takes is not counted: workers would do it. `--segments` ends the
+run after so many, since a recording of a day has thousands.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def made_rows(segment: Segment, n_faces: int) -> SegmentResult:
         "height": np.full(n_rows, 1080),
         "n_faces": counts,
         "n_with_mask": counts,
-        **{name: none for name in ("n_without_mask", "n_incorrect_mask", "n_indeterminate")},
+        **dict.fromkeys(("n_without_mask", "n_incorrect_mask", "n_indeterminate"), none),
         "compliant": pa.array([True] * n_rows),
     }
     n_all = n_rows * n_faces
@@ -146,10 +146,19 @@ class Watch(Observer):
     def __init__(self) -> None:
         self._process = psutil.Process()
         self.first = self.peak = self._rss()
+        self.indexed_mb: list[float] = []
         self.n_finished = 0
 
     def indexed(self, n_sources: int, n_all: int) -> None:
+        self.indexed_mb.append(self._rss() / 1e6)
         self.peak = max(self.peak, self._rss())
+
+    @property
+    def growth_kb(self) -> float:
+        """Of a recording, from the first half of them to the second: what comes once is not in it."""
+        half = len(self.indexed_mb) // 2
+        first, second = self.indexed_mb[:half], self.indexed_mb[half:]
+        return (max(second) - max(first)) / max(1, half) * 1e3
 
     def finished(self, record: dict[str, Any]) -> None:
         self.n_finished += 1
@@ -194,7 +203,7 @@ def main() -> None:
     print(f"driver, wall                       {elapsed_s:10.1f} s  {n_segments / elapsed_s:10.0f} segments/s")
     print(f"driver, processor                  {cpu_s:10.1f} s  {n_segments / cpu_s:10.0f} segments/s")
     print(f"memory at the start, at most       {watch.first / 1e6:10.0f} {watch.peak / 1e6:6.0f} MB")
-    print(f"growth a recording                 {(watch.peak - watch.first) / n_recordings / 1e3:10.1f} kB")
+    print(f"growth a recording                 {watch.growth_kb:10.1f} kB")
     print(f"cores here, load                   {os.cpu_count():10d} {os.getloadavg()[0]:6.1f}")
 
 

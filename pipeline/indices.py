@@ -38,6 +38,7 @@ COLUMNS = (
 )
 
 _ARRAYS = ("pts", "keys", "key_dts")
+_DIGEST_BYTES = 32
 _ABOUT_KEY, _INDEX_KEY = b"facemask_batch_source", b"facemask_batch_index"
 
 
@@ -94,23 +95,14 @@ def pack(index: SourceIndex, settings: Settings) -> PackedIndex:
         sink,
         compression="zstd",
         use_dictionary=False,
-        write_page_checksum=True,
         column_encoding={f"{name}.list.element": "DELTA_BINARY_PACKED" for name in _ARRAYS},
     )
     return PackedIndex(about, sink.getvalue().to_pybytes())
 
 
 def unpack(content: bytes | pa.Buffer, source: Source) -> SourceIndex:
-    """The index that `pack` was given.
-
-    Args:
-        content: as `pack` made it.
-        source: whose index it is.
-
-    Raises:
-        pyarrow.ArrowInvalid, OSError: the content is damaged.
-    """
-    table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+    """The index that `pack` was given, from its content and the source that it is of."""
+    table = pq.read_table(pa.BufferReader(content))
     facts = json.loads(table.schema.metadata[_INDEX_KEY])
     facts["time_base"] = Fraction(facts["time_base"])
     facts |= _moments(facts, "start", "last_modified")
@@ -134,37 +126,33 @@ class IndexFolder:
         path = self._path(packed.about.source)
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(path, flush=False) as file:  # what is lost of it is made again
+            with atomic_file(path, flush=False) as file:  # what a power cut tears is found by the hash
+                file.write(hashlib.sha256(packed.content).digest())
                 file.write(packed.content)
 
     def get(self, source: Source) -> SourceIndex:
         """An index that was kept.
 
         Raises:
-            StoreError: it cannot be read, and was removed if it is damaged; another run makes it again.
+            StoreError: it cannot be read, or is damaged; another run makes it again.
         """
         path = self._path(source)
         with storage_errors(path):
-            content = path.read_bytes()
-        try:
-            return unpack(content, source)
-        except (OSError, pa.ArrowInvalid, ValueError) as error:
-            self.remove(source)
+            content = _read(path)
+        if content is None:
             remedy = "The same command makes it anew and goes on."
-            raise StoreError(
-                f"a file of the unfinished audit is damaged ({error})", path=path, remedy=remedy
-            ) from error
+            raise StoreError("a file of the unfinished audit is damaged", path=path, remedy=remedy)
+        return unpack(content, source)
 
     def find(self, source: Source) -> IndexedSource | None:
         """What an interrupted run knew of a source; None if it knew nothing, or if the files have changed."""
-        path = self._path(source)
         try:
-            known = json.loads(pq.read_schema(path).metadata[_ABOUT_KEY])
-        except FileNotFoundError:
+            content = _read(self._path(source))
+        except OSError:
             return None
-        except (OSError, pa.ArrowInvalid, ValueError):  # what a failing disk can do; it is made again
-            self.remove(source)
+        if content is None:
             return None
+        known = json.loads(pq.read_schema(pa.BufferReader(content)).metadata[_ABOUT_KEY])
         if known["file_state"] is None or known["file_state"] != known_state(source):
             return None
         known["columns"] |= _moments(known["columns"], "start_timestamp", "last_modified")
@@ -177,12 +165,19 @@ class IndexFolder:
 
     def _path(self, source: Source) -> Path:
         name = hashlib.sha256(f"{source.name}\0{source.camera}\0{source.kind}".encode()).hexdigest()[:16]
-        return self._folder / f"{name}.parquet"
+        return self._folder / f"{name}.index"
 
 
 def _moments(texts: Mapping[str, Any], *names: str) -> dict[str, datetime | None]:
     """Times as JSON has them, as times again."""
     return {name: datetime.fromisoformat(texts[name]) if texts[name] else None for name in names}
+
+
+def _read(path: Path) -> bytes | None:
+    """A packed index; None if it is damaged."""
+    content = path.read_bytes()
+    digest, packed = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    return packed if hashlib.sha256(packed).digest() == digest else None
 
 
 def _as_one_row(values: Any) -> pa.ListArray:

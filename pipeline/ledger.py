@@ -38,8 +38,8 @@ def duplicate_source(found: IndexedSource, original: str) -> dict[str, Any]:
 def recorded_source(source: Source, record: Mapping[str, Any]) -> IndexedSource:
     """What is known of a source from its record: nothing more is to be judged of it."""
     columns = {name: record[name] for name in COLUMNS}
-    known = {name: record[name] for name in ("source_id", "sha256", "error", "file_state")}
-    return IndexedSource(source=source, **known, columns=columns, n_wanted=0, span_s=0.0)
+    known = {name: record[name] for name in ("source_id", "sha256", "file_state")}
+    return IndexedSource(source=source, **known, error=None, columns=columns, n_wanted=0, span_s=0.0)
 
 
 def judged_source(found: IndexedSource, totals: Totals, n_lost: int, losses: Mapping[str, int]) -> dict[str, Any]:
