@@ -12,19 +12,17 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.errors import ModelError
 from pipeline.frames import Picture, RgbImage
 from pipeline.inference import DETECTOR_TASK, ModelCard, TfliteModel, load_card, resolve_model
 from pipeline.model_files import read_model_file
+from pipeline.suppression import LEAST_VOTER_SHARE, FloatArray, non_maximum_suppression, vote
 
 # What lies outside the frame in the network's input; the same in training.
 PADDING_GREY = 114
 # log(width / stride) beyond this is no face but noise; exp() of it must not overflow.
 _MAX_LOG_SIZE = 8.0
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -125,15 +123,6 @@ def letterbox(picture: Picture, longer_side: int, multiple: int) -> tuple[RgbIma
     return canvas, scale_xy
 
 
-def non_maximum_suppression(boxes_xyxy: FloatArray, scores: FloatArray, iou: float) -> npt.NDArray[np.int64]:
-    """Indices of the boxes that no better-scored box overlaps by more than `iou`, best first."""
-    if len(boxes_xyxy) == 0:
-        return np.zeros(0, dtype=np.int64)
-    boxes_xywh = np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxes(boxes_xywh.tolist(), scores.tolist(), score_threshold=0.0, nms_threshold=iou)
-    return np.asarray(kept, dtype=np.int64).reshape(-1)
-
-
 def decode_level(scores: FloatArray, boxes: FloatArray, stride: int, min_score: float) -> Detections:
     """One level of the network's output as boxes in pixels of the network's input.
 
@@ -196,7 +185,10 @@ class TfliteFaceDetector:
             np.concatenate([level.scores for level in levels]),
         )
         kept = non_maximum_suppression(candidates.boxes_xyxy, candidates.scores, self._nms_iou)
-        boxes_xyxy = candidates.boxes_xyxy[kept] * np.tile(np.asarray(scale_xy, dtype=np.float32), 2)
+        kept = kept[candidates.scores[kept] >= self._min_score]
+        boxes_xyxy = vote(candidates.boxes_xyxy, candidates.scores, kept) * np.tile(
+            np.asarray(scale_xy, dtype=np.float32), 2
+        )
         return _in_frame(boxes_xyxy, candidates.scores[kept], picture.size_wh, self._min_face_px)
 
     def _level(self, outputs: list[FloatArray], canvas_shape: tuple[int, ...], stride: int) -> Detections:
@@ -204,7 +196,7 @@ class TfliteFaceDetector:
         level = {output.shape[3]: output for output in outputs if output.shape[1:3] == grid}
         if set(level) != {1, 4}:
             raise ModelError(f"the model has no score and box output for stride {stride}", path=self._card.model_path)
-        return decode_level(level[1], level[4], stride, self._min_score)
+        return decode_level(level[1], level[4], stride, self._min_score * LEAST_VOTER_SHARE)
 
 
 class YunetFaceDetector:

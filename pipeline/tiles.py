@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detect import Detections, FaceDetector, FloatArray, non_maximum_suppression
+from pipeline.detect import Detections, FaceDetector
 from pipeline.frames import ArrayPicture, Picture
+from pipeline.suppression import FloatArray, non_maximum_suppression
 
 # Tiles begin at multiples of every network's coarsest stride, so that a face meets the same cells in each of them.
 _GRID_PX = 32

@@ -14,11 +14,11 @@ from pipeline.detect import (
     decode_level,
     fit_within,
     letterbox,
-    non_maximum_suppression,
     open_detector,
 )
 from pipeline.errors import ModelError
 from pipeline.frames import ArrayPicture
+from pipeline.suppression import non_maximum_suppression, vote
 from tests.pipeline.bright_cell_yunet import write_bright_cell_yunet
 
 ASTRONAUT_FRAME = Path(__file__).parents[2] / "sample_media" / "gate_images"
@@ -64,6 +64,25 @@ def test_non_maximum_suppression_keeps_the_best_of_those_that_overlap() -> None:
     scores = np.asarray([0.5, 0.9, 0.3, 0.8], np.float32)
     assert non_maximum_suppression(boxes, scores, iou=0.5).tolist() == [1, 3, 2]
     assert len(non_maximum_suppression(boxes[:0], scores[:0], iou=0.5)) == 0
+
+
+def test_boxes_of_one_face_vote_on_its_place() -> None:
+    """Far boxes and those of less than half the score have no vote; a heavier score draws more."""
+    boxes = np.asarray([[0, 0, 10, 10], [2, 0, 12, 10], [1, 0, 11, 10], [30, 30, 40, 40], [6, 0, 16, 10]], np.float32)
+    scores = np.asarray([0.9, 0.6, 0.3, 0.8, 0.9], np.float32)
+    voted = vote(boxes, scores, np.asarray([0, 3]))
+    np.testing.assert_allclose(voted, [[0.8, 0, 10.8, 10], [30, 30, 40, 40]], atol=1e-5)
+    assert vote(boxes, scores, np.zeros(0, np.int64)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("min_score", [0.05, 0.4])
+def test_a_box_does_not_depend_on_the_threshold(min_score: float) -> None:
+    data = pytest.importorskip("skimage.data", reason="the extra `demo` is not installed")
+    picture = ArrayPicture(np.asarray(data.astronaut(), dtype=np.uint8))
+    found = open_detector("default", min_score=min_score).detect(picture)
+    expected = open_detector("default", min_score=0.2).detect(picture)
+    assert (found.scores >= min_score).all()
+    np.testing.assert_array_equal(found.boxes_xyxy[found.scores >= 0.4], expected.boxes_xyxy[expected.scores >= 0.4])
 
 
 def test_detections_refuse_arrays_that_do_not_belong_together() -> None:
