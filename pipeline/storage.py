@@ -64,7 +64,10 @@ _BACKENDS = {"s3": _S3, "gs": _GCS, "gcs": _GCS, "az": _AZURE, "abfs": _AZURE, "
 _COMMON_OPTIONS = {"use_listings_cache": False}
 # s3fs tries each request five times itself, reading of the answer included; botocore's own tries come on top.
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "s3": {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 3}, "max_pool_connections": 32}},
+    "s3": {
+        "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 3}, "max_pool_connections": 32},
+        "max_concurrency": 2,  # parts of one upload at a time, 50 MiB each
+    },
 }
 # What a repetition does not mend, whoever reports it.
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound")

@@ -16,8 +16,8 @@ from pipeline.storage import file_system, store_errors
 
 # Requests under way at once: what a store answers in tens of milliseconds each.
 _REQUESTS = 32
-# Up to here a file is read and put in one request; larger ones go in parts and appear when the last part is there.
-_WHOLE_BYTES = 32 << 20
+# Up to here files are put several at a time; larger ones one by one, which keeps memory in bounds.
+_SMALL_BYTES = 4 << 20
 _CHUNK_BYTES = 8 << 20
 
 Item = TypeVar("Item")
@@ -108,20 +108,32 @@ class ObjectStore:
     def upload(self, folder: Path, names: Iterable[str]) -> list[str]:
         """Put files of a local folder; returns the names of those that were still there."""
 
-        def one(name: str) -> str | None:
-            path = folder / name
+        small, large = [], []
+        for name in names:
             try:
-                content = path.read_bytes() if path.stat().st_size <= _WHOLE_BYTES else None
+                (small if (folder / name).stat().st_size <= _SMALL_BYTES else large).append(name)
+            except FileNotFoundError:
+                continue
+
+        def one(name: str) -> str | None:
+            try:
+                content = (folder / name).read_bytes()
             except FileNotFoundError:
                 return None
-            if content is not None:
-                self.put(name, content)
-            else:
-                with self._errors("written"):
-                    self._files.put_file(str(path), self._path(name))
+            self.put(name, content)
             return name
 
-        return [name for name in self._each(one, names) if name is not None]
+        there = [name for name in self._each(one, small) if name is not None]
+        for name in large:
+            with self._errors("written"):
+                try:
+                    self._files.put_file(str(folder / name), self._path(name))
+                except FileNotFoundError:
+                    if (folder / name).exists():  # then it is the store that has no such place
+                        raise
+                    continue
+            there.append(name)
+        return there
 
     def download(self, folder: Path, names: Iterable[str]) -> None:
         """Bring objects into a local folder; each gets its name there when it is whole."""

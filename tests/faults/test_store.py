@@ -70,7 +70,7 @@ def test_driver_and_its_machine_lost_another_machine_goes_on(
 def test_store_that_refuses_in_the_middle_ends_the_run_and_nothing_is_lost(
     recording: Path, undisturbed: Path, judging: tuple[str, ...], tmp_path: Path, s3: S3Server, store: ObjectStore
 ) -> None:
-    flags = (*judging, "--workers", "1", "--segment", "0.5")
+    flags = (*judging, "--workers", "1", "--segment", "0.5", "--evidence", "none")
     environment = of(s3, tmp_path / "cache")
     with running([recording], store.url, *flags, environment=environment) as audit:
         audit.wait_until(lambda: store.sizes(".work/segments"))
