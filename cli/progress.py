@@ -68,7 +68,7 @@ class ProgressDisplay(Observer):
         if self._bar is not None:
             self._bar.set_postfix_str(f"{self._speed()}{self._still_indexing()}", refresh=False)
             self._bar.update(step)
-        elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
+        elif self._n_frames > self._n_done and time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
             n_todo = self._n_frames - self._n_done
             left = f"{self._left()} left" if self._n_indexed == self._n_sources else self._still_indexing()[2:]
