@@ -13,6 +13,7 @@ from pipeline.errors import ModelError
 from pipeline.frames import Picture
 from pipeline.settings import Settings
 from pipeline.tiles import TiledFaceDetector
+from pipeline.tiles import TiledFaceDetector
 
 # A small blurred patch of wall harms nobody, a clear face may: half the score at which the detector counts a face
 # is enough. The larger a box, the more of the picture it costs and the more pixels the detector had to be sure
@@ -32,11 +33,12 @@ class BystanderFinder:
         self._detector: FaceDetector | None = None
         with contextlib.suppress(ModelError):  # the faces that the audit found are blurred in any case
             self._full_score = default_min_score(settings.detector)
-            self._detector = open_detector(
+            detector = open_detector(
                 settings.detector,
                 detect_size=settings.detect_size,
                 min_score=_LEAST_SHARE_OF_SCORE * self._full_score,
             )
+            self._detector = TiledFaceDetector(detector) if settings.tiles else detector
             if settings.tiles:
                 self._detector = TiledFaceDetector(self._detector)
 
