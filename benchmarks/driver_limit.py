@@ -122,9 +122,10 @@ class MadeAnswers:
             if not in_flight:
                 return
             task = in_flight.popleft()
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), time.process_time()
             answer = self._answer(task)
-            self.seconds["made"] += time.perf_counter() - began
+            self.seconds["making"] += time.perf_counter() - began
+            self.seconds["making, processor"] += time.process_time() - cpu_began
             yield Outcome(task, answer)
 
     def _answer(self, task: Source | Segment) -> Any:
@@ -191,8 +192,8 @@ def main() -> None:
         judging = Judging(store, settings, pool, watch, retry_failed=False)
         began, cpu_began = time.perf_counter(), time.process_time()
         judging.run(sources)
-        elapsed_s = time.perf_counter() - began - pool.seconds["made"]
-        cpu_s = time.process_time() - cpu_began - pool.seconds["made"]
+        elapsed_s = time.perf_counter() - began - pool.seconds["making"]
+        cpu_s = time.process_time() - cpu_began - pool.seconds["making, processor"]
     n_recordings, n_segments = pool.counts["recordings"], pool.counts["segments"]
     print(
         f"{n_recordings} of {len(sources)} recordings of {arguments.hours:g} h indexed, {watch.n_finished} finished"

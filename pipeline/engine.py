@@ -29,6 +29,8 @@ from pipeline.worker import NotOnNode
 from pipeline.workforce import POLL_S, Member, Workforce
 
 _ANSWER_S = 0.1
+# Each takes the driver about a millisecond: a thousand workers are not asked every second.
+_QUESTIONS_PER_S = 200
 # Workers that are about to start may be where a file is that those at hand have not.
 NEWCOMERS_S = 30.0
 # Machines go for reasons of their own; one after the other under the same task is more than chance.
@@ -117,7 +119,7 @@ class WorkerPool:
                 outcome = self._finish(running.pop(reference), reference, again)
                 if outcome is not None:
                     yield outcome
-            if time.monotonic() - last_poll >= POLL_S:
+            if time.monotonic() - last_poll >= POLL_S + len(running) / _QUESTIONS_PER_S:
                 last_poll = time.monotonic()
                 self._end_hung_workers(running)
                 if on_progress is not None:
