@@ -13,7 +13,6 @@ from pipeline.errors import ModelError
 from pipeline.frames import Picture
 from pipeline.settings import Settings
 from pipeline.tiles import TiledFaceDetector
-from pipeline.tiles import TiledFaceDetector
 
 # A small blurred patch of wall harms nobody, a clear face may: half the score at which the detector counts a face
 # is enough. The larger a box, the more of the picture it costs and the more pixels the detector had to be sure
@@ -39,8 +38,6 @@ class BystanderFinder:
                 min_score=_LEAST_SHARE_OF_SCORE * self._full_score,
             )
             self._detector = TiledFaceDetector(detector) if settings.tiles else detector
-            if settings.tiles:
-                self._detector = TiledFaceDetector(self._detector)
 
     def find(self, picture: Picture, own_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(N, 4) boxes in pixels of what may be a face, without those whose centre lies in `own_xyxy`."""
