@@ -81,7 +81,8 @@ def coverage(records: list[Record], settings_of: Callable[[str], Settings]) -> C
     """
     own = [record for record in records if record["status"] != DUPLICATE]
     videos = [record for record in own if record["kind"] == "video"]
-    spans_s = [_asked_for_s(record, settings_of(record["camera"])) for record in videos]
+    settings = {camera: settings_of(camera) for camera in {record["camera"] for record in videos}}
+    spans_s = [_asked_for_s(record, settings[record["camera"]]) for record in videos]
     statuses = Counter(record["status"] for record in records)
     return Coverage(
         n_by_status={status: statuses[status] for status in (COMPLETE, PARTIAL, FAILED, DUPLICATE)},
