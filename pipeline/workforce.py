@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +23,12 @@ from pipeline.errors import EngineError, FacemaskBatchError
 from pipeline.models_used import travelling
 from pipeline.nodes import Demand, Node, alive_nodes
 from pipeline.settings import Settings
+from pipeline.starting import Starts
 from pipeline.worker import Readiness, Worker
 
 POLL_S = 1.0
-# Starting takes seconds, on a machine that is short of everything a minute; beyond this it has gone wrong.
-START_TIMEOUT_S = 180.0
-# A cluster may first have to be given a machine, which boots and fetches an image.
-CLUSTER_START_TIMEOUT_S = 900.0
-MAX_FAILED_STARTS = 3
-# How often a cluster is asked for its nodes, when idle workers are let go, and when starting is tried again.
-CENSUS_S, IDLE_S, PAUSE_S = 5.0, 30.0, 30.0
+# How often a cluster is asked for its nodes, and after what time idle workers are let go.
+CENSUS_S, IDLE_S = 5.0, 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -49,12 +45,6 @@ class Member:
     actor: Any
     node: Node
     idle_since: float
-
-
-@dataclass(frozen=True)
-class _Starting:
-    actor: Any
-    since: float
 
 
 @dataclass(frozen=True)
@@ -81,12 +71,10 @@ class Workforce:
         self._n_wanted = settings.workers or (None if self._on_cluster else n_local)
         self._members: set[Member] = set()
         self._idle: list[Member] = []
-        self._starting: dict[Any, _Starting] = {}
+        self._starts = Starts(on_cluster=self._on_cluster)
         self._unfit: list[_Unfit] = []
-        self._n_failed_starts = 0
-        self._paused_until = self._last_census = 0.0
+        self._last_census = 0.0
         self._capacity = 0
-        self._alone_since = time.monotonic()
 
     def open(self) -> None:
         """Start Ray and the first workers; comes back when all are ready, on a cluster when one is."""
@@ -94,7 +82,7 @@ class Workforce:
         try:
             self._prepare_to_start()
             self.adjust()
-            while not self._members or (self._starting and not self._on_cluster):
+            while not self._members or (len(self._starts) and not self._on_cluster):
                 self.wait([])
                 self.adjust()
         except ray.exceptions.RayError as error:
@@ -110,13 +98,16 @@ class Workforce:
 
     def wait(self, references: Collection[Any]) -> list[Any]:
         """Those of `references` that are done; comes back when one is, a worker is ready, or a second has passed."""
-        waited_for = [*references, *self._starting]
+        waited_for = [*references, *self._starts.references]
         if not waited_for:
             time.sleep(POLL_S)  # starting is paused
             return []
         done, _ = ray.wait(waited_for, num_returns=1, timeout=POLL_S)
         ray_session.check()
-        self._take_on(reference for reference in done if reference in self._starting)
+        for reference in done:
+            actor = self._starts.pop(reference)
+            if actor is not None:
+                self._take_on(actor, reference)
         return [reference for reference in done if reference in references]
 
     @property
@@ -127,7 +118,7 @@ class Workforce:
     @property
     def is_growing(self) -> bool:
         """Whether workers are on their way, perhaps on nodes where there are none yet."""
-        return bool(self._starting)
+        return len(self._starts) > 0
 
     @property
     def has_idle(self) -> bool:
@@ -169,16 +160,16 @@ class Workforce:
             n_tasks_left: how many tasks are not done; None while nobody knows.
         """
         now = time.monotonic()
-        self._end_late_starts(now)
+        self._starts.check(len(self._members), self._capacity)
         target = self._target(now)
         if self._on_cluster and n_tasks_left is not None:
             target = min(target, max(1, n_tasks_left))
-        n_too_many = len(self._members) + len(self._starting) - target
+        n_too_many = len(self._members) + len(self._starts) - target
         if n_too_many > 0 and self._on_cluster:
             self._let_go(n_too_many, now)
-        if now >= self._paused_until:
+        if not self._starts.is_paused:
             for _ in range(-n_too_many):
-                self._start_one()
+                self._starts.add(self._actor_class.remote(*self._arguments))
 
     def _prepare_to_start(self) -> None:
         settings, files = travelling(self._settings)
@@ -208,33 +199,25 @@ class Workforce:
         # At least one is asked for: a cluster that grows on demand has to see the demand.
         return max(1, self._capacity - len(self._unfit))
 
-    def _start_one(self) -> None:
-        actor = self._actor_class.remote(*self._arguments)
-        self._starting[actor.prepare.remote()] = _Starting(actor, time.monotonic())
-
     def _let_go(self, n_too_many: int, now: float) -> None:
         """Those first that have not started; then those that have been idle for some time."""
-        for reference in list(self._starting)[:n_too_many]:
-            ray.kill(self._starting.pop(reference).actor)
-            n_too_many -= 1
-        for member in [m for m in self._idle if now - m.idle_since >= IDLE_S][: max(0, n_too_many)]:
+        n_too_many -= self._starts.cancel(n_too_many)
+        for member in [m for m in self._idle if now - m.idle_since >= IDLE_S][:n_too_many]:
             self.dismiss(member)
 
-    def _take_on(self, answered: Iterable[Any]) -> None:
-        for reference in answered:
-            actor = self._starting.pop(reference).actor
-            try:
-                readiness: Readiness = ray.get(reference)
-            except ray.exceptions.RayError as error:
-                self._count_failed_start(ray_session.reason(error), error)
-                continue
-            if readiness.error is not None:
-                self._set_aside(actor, readiness.node, readiness.error)
-                continue
-            member = Member(actor, readiness.node, time.monotonic())
-            self._members.add(member)
-            self._idle.append(member)
-            self._n_failed_starts = 0
+    def _take_on(self, actor: Any, reference: Any) -> None:
+        try:
+            readiness: Readiness = ray.get(reference)
+        except ray.exceptions.RayError as error:
+            self._starts.count_failure(ray_session.reason(error), error, others_work=bool(self._members))
+            return
+        if readiness.error is not None:
+            self._set_aside(actor, readiness.node, readiness.error)
+            return
+        self._starts.count_success()
+        member = Member(actor, readiness.node, time.monotonic())
+        self._members.add(member)
+        self._idle.append(member)
 
     def _set_aside(self, actor: Any, node: Node, error: FacemaskBatchError) -> None:
         if not any(worker.cause == error.cause for worker in self._unfit):
@@ -242,33 +225,3 @@ class Workforce:
         self._unfit.append(_Unfit(actor, node, error.cause))
         if not self._members and len(self._unfit) >= (self._capacity if self._on_cluster else 1):
             raise EngineError(f"no node can be used; {node.name}: {error}", remedy=error.remedy) from error
-
-    def _count_failed_start(self, reason: str, error: BaseException | None = None) -> None:
-        self._n_failed_starts += 1
-        if self._n_failed_starts < MAX_FAILED_STARTS:
-            return
-        if self._on_cluster and self._members:  # the others go on
-            self._n_failed_starts = 0
-            self._paused_until = time.monotonic() + PAUSE_S
-            return
-        raise EngineError(
-            f"the workers cannot be started ({reason})",
-            remedy=f"Give fewer --workers, or more memory. {ray_session.CONTINUE}",
-        ) from error
-
-    def _end_late_starts(self, now: float) -> None:
-        if self._on_cluster:
-            # Who has not begun may be waiting for a machine. That there is nobody at all must end, though.
-            if self._members:
-                self._alone_since = now
-            elif now - self._alone_since > CLUSTER_START_TIMEOUT_S:
-                raise EngineError(
-                    f"no worker has started for {CLUSTER_START_TIMEOUT_S:g} s: the cluster has room for "
-                    f"{self._capacity}, if nothing else runs on it",
-                    remedy=f"See `ray status`, and what --cpus-per-worker and --memory-per-worker ask for. "
-                    f"{ray_session.CONTINUE}",
-                )
-            return
-        for reference in [r for r, entry in self._starting.items() if now - entry.since > START_TIMEOUT_S]:
-            ray.kill(self._starting.pop(reference).actor)
-            self._count_failed_start(f"no answer for {START_TIMEOUT_S:g} s")

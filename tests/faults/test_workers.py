@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import pipeline
-from pipeline import workforce
+from pipeline import starting
 from pipeline.engine import WorkerPool
 from pipeline.errors import EngineError
 from pipeline.judging import CHANGED
@@ -172,7 +172,7 @@ def test_crash_costs_one_stretch_and_changed_files_are_noticed(
 def test_workers_that_never_start_are_not_waited_for(
     judging: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workforce, "START_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(starting, "START_TIMEOUT_S", 3.0)
     stop = Background(lambda: [worker.suspend() for worker in ray_workers()] and None)
     with stop, pytest.raises(EngineError, match="cannot be started"), WorkerPool(settings_of(judging, workers=1)):
         pass
