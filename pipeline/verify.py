@@ -114,7 +114,7 @@ def _check_all(audit: AuditFolder, files: _Files) -> Iterator[Checked]:
     for model in audit.run.get("models", {}).values():
         yield Checked("model", model["path"], _difference(Path(model["path"]), model["sha256"]))
     for record in audit.sources():
-        if record["file_state"] is not None:  # otherwise it could not even be read then
+        if record["sha256"] or record.get("etag") or record.get("last_modified"):  # it could be read then
             yield Checked("input", record["path"], difference_of_source(record, audit.run.get("inputs", [])))
     if (audit.folder / INCIDENTS_FILE).exists():
         pictures = list(_pictures(audit))
