@@ -21,6 +21,10 @@ _LEAST_GAP_FRAMES = 3
 # Up to so many frames, reading on to a key frame is quicker than seeking to it.
 _READ_ON_FRAMES = 100
 
+# A damaged start of the recording takes one; where it takes more, key frames are not what they are said to be, and
+# going back for each of them would take for ever.
+_MAX_REWINDS = 1
+
 DecodedFrame: TypeAlias = tuple[av.VideoFrame, bool]
 WantedFrame: TypeAlias = tuple[int, av.VideoFrame, bool]  # position in the segment, frame, whether it is sound
 
@@ -48,6 +52,7 @@ class WantedFrames:
         self._cursor = 0  # the first wanted frame that has neither come out nor been given up
         self._ahead: Iterator[av.Packet] | None = None  # packets after those of the last stretch
         self._reads_in_sequence = False
+        self._n_rewinds = 0
 
     def __iter__(self) -> Iterator[WantedFrame]:
         """The wanted frames that come out of the decoder, in display order."""
@@ -148,7 +153,8 @@ class WantedFrames:
                 yield first
                 yield from frames
                 return
-        self._reads_in_sequence = not can_seek
+        self._n_rewinds += 1
+        self._reads_in_sequence = not can_seek or self._n_rewinds > _MAX_REWINDS
         rewind(self._container, self._stream)
         yield from self._decoder.decode(demux(self._container, self._stream), self._stream)
 
