@@ -84,6 +84,7 @@ def made_rows(segment: Segment, n_faces: int) -> SegmentResult:
         "n_faces": counts,
         "n_with_mask": counts,
         **dict.fromkeys(("n_without_mask", "n_incorrect_mask", "n_indeterminate"), none),
+        "carried_over": np.zeros(n_rows, dtype=bool),
         "compliant": pa.array([True] * n_rows),
     }
     n_all = n_rows * n_faces

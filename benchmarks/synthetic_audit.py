@@ -92,12 +92,14 @@ def write_source(folder: Path, camera: str, day: int, random: np.random.Generato
         "n_faces": n_faces,
         **{f"n_{label}": counts for label, counts in zip(LABELS, by_label, strict=True)},
         "compliant": pa.array(by_label[0] == n_judged, mask=n_judged == 0),
+        "carried_over": np.zeros(N_FRAMES, dtype=bool),
     }
     is_new = np.concatenate([[True], np.diff(faces["frame_index"]) > 0])
     starts = np.flatnonzero(is_new)
     rows = {
         **moment(name, faces["frame_index"], start_us),
         **faces,
+        "carried_over": np.zeros(len(is_new), dtype=bool),
         "face_index": np.arange(len(is_new)) - np.repeat(starts, np.diff(np.append(starts, len(is_new)))),
         "label": pa.array(LABELS).take(pa.array(faces["label"])),
         "indeterminate_reason": pa.array(np.full(len(is_new), "low_confidence"), mask=faces["label"] < 3),

@@ -15,6 +15,7 @@ from pipeline.frames import Frame, RgbImage
 from pipeline.rows import JudgedFrame, segment_rows
 from pipeline.segments import Segment
 from pipeline.settings import Settings
+from pipeline.static import StaticScene
 from pipeline.tiles import TiledFaceDetector
 
 # Rows become columns now and then: a recording that is one long segment would fill the memory with rows otherwise.
@@ -65,15 +66,22 @@ class Analyzer:
             InputError, DecodeError: the source cannot be opened at all.
         """
         self.n_judged = 0
-        self._detector, self._classifier = self._models_of(self._settings.for_camera(segment.source.camera))
+        settings = self._settings.for_camera(segment.source.camera)
+        self._detector, self._classifier = self._models_of(settings)
         self._decoder = SegmentDecoder(segment)
         finished: list[pa.Table] = []
         judged: list[JudgedFrame] = []
         waiting: list[_WaitingFace] = []
+        scene = StaticScene(segment, settings.static_threshold) if settings.skip_static else None
+        record: JudgedFrame | None = None
         for frame in self._decoder.frames():
-            record = JudgedFrame.of(frame, self._detector.detect(frame.picture))
-            judged.append(record)
-            waiting += self._crops(frame, record)
+            unchanged = scene is not None and scene.is_unchanged(frame.index, frame.picture)
+            if unchanged and record is not None:
+                judged.append(record.carried_to(frame))
+            else:
+                record = JudgedFrame.of(frame, self._detector.detect(frame.picture))
+                judged.append(record)
+                waiting += self._crops(frame, record)
             while len(waiting) >= self._batch_size:
                 self._classify(waiting[: self._batch_size])
                 del waiting[: self._batch_size]

@@ -42,6 +42,10 @@ class Picture(Protocol):
         """The whole picture at another size."""
         ...
 
+    def luma(self, size_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """Brightness of the whole picture at a smaller size, (height, width) uint8; do not write into it."""
+        ...
+
 
 class ArrayPicture:
     """A picture that is an RGB array already, such as an image file."""
@@ -61,6 +65,9 @@ class ArrayPicture:
 
     def resized(self, size_wh: tuple[int, int]) -> RgbImage:
         return resize(self._image, size_wh)
+
+    def luma(self, size_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        return _grey(self.resized(size_wh))
 
 
 class VideoPicture:
@@ -110,6 +117,12 @@ class VideoPicture:
             return self._turn(_rgb_of(_shrink_planes(self._frame, width, height)))
         return resize(self.rgb(), size_wh)
 
+    def luma(self, size_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        if self._frame.format.name not in _EIGHT_BIT_PLANES:
+            return _grey(self.resized(size_wh))
+        small = _shrink_plane(_pixels(self._frame.planes[0]), self._upright(size_wh))
+        return np.ascontiguousarray(np.rot90(small, self._quarter_turns))
+
     def _upright(self, size_wh: tuple[int, int]) -> tuple[int, int]:
         return size_wh if self._quarter_turns % 2 == 0 else (size_wh[1], size_wh[0])
 
@@ -141,6 +154,10 @@ def resize(image: RgbImage, size_wh: tuple[int, int]) -> RgbImage:
     shrinks = size_wh[0] < image.shape[1] or size_wh[1] < image.shape[0]
     resized = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
+
+
+def _grey(image: RgbImage) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def _rgb_of(frame: av.VideoFrame) -> RgbImage:

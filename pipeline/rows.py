@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ class JudgedFrame:
         size_wh: of the upright picture.
         faces: what the detector found.
         probabilities: of each face, (labels,) float32.
+        carried_over: whether faces and probabilities are those of an earlier frame, which looks the same.
     """
 
     index: int
@@ -37,11 +39,17 @@ class JudgedFrame:
     size_wh: tuple[int, int]
     faces: Detections
     probabilities: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    carried_over: bool = False
 
     @classmethod
     def of(cls, frame: Frame, faces: Detections) -> JudgedFrame:
         pts_s = None if frame.pts_s is None else float(frame.pts_s)
         return cls(frame.index, frame.image, pts_s, frame.timestamp, frame.picture.size_wh, faces)
+
+    def carried_to(self, frame: Frame) -> JudgedFrame:
+        """A later frame with the same faces; they share their probabilities, also those still to come."""
+        later = JudgedFrame.of(frame, self.faces)
+        return dataclasses.replace(later, probabilities=self.probabilities, carried_over=True)
 
 
 def segment_rows(segment: Segment, judged: Sequence[JudgedFrame], classifier: MaskClassifier) -> pa.Table:
@@ -67,6 +75,7 @@ def segment_rows(segment: Segment, judged: Sequence[JudgedFrame], classifier: Ma
         "n_faces": [len(frame.faces) for frame in judged],
         **{f"n_{label}": label_counts[:, place] for place, label in enumerate(_COUNTED)},
         "compliant": pa.array(all_masked, mask=n_judged == 0),
+        "carried_over": [frame.carried_over for frame in judged],
         "faces": faces,
     }
     return pa.table(columns, schema=schema.SEGMENT_ROWS)

@@ -37,6 +37,8 @@ _MOMENT_FIELDS: list[pa.Field] = [
     pa.field("pts_s", pa.float64()),
     pa.field("timestamp", _UTC),
 ]
+# Of a frame in which nothing had changed: its faces are those of the last frame that was judged.
+_CARRIED_OVER = pa.field("carried_over", pa.bool_(), nullable=False)
 _FRAME_FIELDS: list[pa.Field] = [
     *_MOMENT_FIELDS[:4],
     pa.field("time_source", pa.string(), nullable=False),
@@ -50,10 +52,11 @@ _FRAME_FIELDS: list[pa.Field] = [
     pa.field("n_incorrect_mask", pa.int32(), nullable=False),
     pa.field("n_indeterminate", pa.int32(), nullable=False),
     pa.field("compliant", pa.bool_()),
+    _CARRIED_OVER,
 ]
 
 FRAMES = pa.schema(_FRAME_FIELDS, metadata=_METADATA)
-FACES = pa.schema([*_MOMENT_FIELDS, *FACE_FIELDS], metadata=_METADATA)
+FACES = pa.schema([*_MOMENT_FIELDS, _CARRIED_OVER, *FACE_FIELDS], metadata=_METADATA)
 
 # What a worker hands back for one segment: its frames, each with its faces inside.
 SEGMENT_ROWS = pa.schema([*_FRAME_FIELDS, pa.field("faces", pa.list_(pa.struct(FACE_FIELDS)))])

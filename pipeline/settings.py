@@ -58,6 +58,19 @@ class Settings:
     )
     every: int = option(1, "Judge every N-th frame.", minimum=1, group="Sampling")
     keyframes: bool = option(False, "Judge key frames only; decodes nothing else.", group="Sampling")
+    skip_static: bool = option(
+        False,
+        "Carry results over to frames in which nothing has changed since the last one judged, up to the next key "
+        "frame; such rows are marked. Faster on quiet footage.",
+        group="Sampling",
+    )
+    static_threshold: float = option(
+        4.0,
+        "With skipping: least change of a small block's brightness that counts, of 255 grey levels.",
+        minimum=0,
+        maximum=255,
+        group="Sampling",
+    )
     start_s: float | None = option(None, "Begin this far into each recording.", minimum=0, group="Sampling")
     end_s: float | None = option(None, "End this far into each recording.", minimum=0, group="Sampling")
     duration_s: float | None = option(

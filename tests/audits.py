@@ -102,6 +102,7 @@ def _write_source(folder: Path, source: MadeSource) -> dict[str, Any]:
             "frame_index": index,
             "pts_s": index / source.fps,
             "timestamp": source.start + timedelta(seconds=index / source.fps) if source.start else None,
+            "carried_over": False,
         }
         rows = [_face(moment, place, seen) for place, seen in enumerate(by_frame.get(index, []))]
         counts = {f"n_{label}": sum(r["label"] == label for r in rows) for label in (*schema.LABELS, "indeterminate")}

@@ -69,7 +69,16 @@ def result(of: Segment) -> SegmentResult:
         face = {"face_index": 0, **box, "label": schema.WITH_MASK, "p_with_mask": 0.9}
         frame = {"source": of.source.name, "frame_index": index, "pts_s": index / 2, "time_source": "pts"}
         rows.append(
-            {**frame, "width": 640, "height": 360, "n_faces": 1, **counts, "compliant": True, "faces": [face]}
+            {
+                **frame,
+                "width": 640,
+                "height": 360,
+                "n_faces": 1,
+                **counts,
+                "compliant": True,
+                "carried_over": False,
+                "faces": [face],
+            }
         )
     return SegmentResult(pa.Table.from_pylist(rows, schema=schema.SEGMENT_ROWS), FRAMES, {})
 
