@@ -108,7 +108,8 @@ class ObjectStore:
     def upload(self, folder: Path, names: Iterable[str]) -> list[str]:
         """Put files of a local folder; returns the names of those that were still there."""
 
-        small, large = [], []
+        small: list[str] = []
+        large: list[str] = []
         for name in names:
             try:
                 (small if (folder / name).stat().st_size <= _SMALL_BYTES else large).append(name)
