@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,46 @@ def test_evaluate_command(run_folder: Path, faces_folder: Path, capsys: pytest.C
     assert figures["low_95"] <= figures["accuracy_difference"] <= figures["high_95"]
     card = load_card(Path(models[0]), CLASSIFIER_TASK).values
     assert result[models[0]]["n"] == card["metrics"]["n"]
+
+
+def test_labels_as_given_count_the_unclear_pictures_too(
+    run_folder: Path, tiny_config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training.finish import finish_card
+    from training.prepare import prepare
+
+    split = pd.read_csv(run_folder / "split.csv")
+    held_out = split.loc[split["split"] == "val", "file"]
+    unclear, wrong = [name for name in held_out if name.startswith("with_mask/")][:2]
+    corrections = tmp_path / "corrections.csv"
+    corrections.write_text(
+        f"file,given_label,label,note\n{unclear},with_mask,unclear,\n{wrong},with_mask,without_mask,no mask\n"
+    )
+    for suffix in (".tflite", ".json"):
+        shutil.copy(run_folder / f"model.fp32{suffix}", tmp_path / f"model{suffix}")
+    model = tmp_path / "model.tflite"
+    config = dataclasses.replace(tiny_config, corrections=str(corrections))
+    card = load_card(model, CLASSIFIER_TASK).values
+    table = finish_card(model, card, config, prepare(config), limits="")
+    assert len(table) == len(held_out) - 1
+    measured = load_card(model, CLASSIFIER_TASK).values
+    assert measured["metrics"]["n"] == len(held_out) - 1
+    assert measured["metrics_given_labels"]["n"] == len(held_out)
+    assert measured["metrics_given_labels"]["with_without"] == card["metrics"]["with_without"]
+    arguments = [
+        "evaluate",
+        str(model),
+        tiny_config.data,
+        "--split",
+        str(run_folder / "split.csv"),
+        "--picture-scale",
+    ]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "1.7", "--corrections", str(corrections), "--json", "--quiet"])
+    assert ended.value.code == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result[str(model)] == {key: value for key, value in measured["metrics"].items() if key != "split"}
+    assert result[f"{model}, given labels"]["n"] == len(held_out)
 
 
 def test_classify_command_on_crops(
