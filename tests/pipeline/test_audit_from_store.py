@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pipeline.settings import Settings
 from pipeline.sources import Source
 from pipeline.verify import verify
 from pipeline.zone_picture import first_frame
-from tests.s3 import KEY, SECRET, S3Server
+from tests.s3 import KEY, SECRET, Request, S3Server
 
 SAMPLE_MEDIA = Path(__file__).parents[2] / "sample_media"
 SETTINGS = {"fps": 1.0, "end_s": 20.0, "min_score": 0.2, "workers": 1, "segment_s": 5.0}
@@ -57,7 +58,17 @@ def audited(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> It
     s3_server.client.upload_file(str(recording), bucket, "site/lobby/copy.mp4")
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\ns3://{bucket}/site/lobby/copy.mp4\n#EXT-X-ENDLIST\n"
     s3_server.client.put_object(Bucket=bucket, Key="site/lobby/list.m3u8", Body=playlist.encode())
-    with pytest.MonkeyPatch.context() as environment:
+    s3_server.client.upload_file(str(recording), bucket, "site/lobby/lost.mp4")
+    counts = itertools.count()
+
+    def fail(request: Request) -> tuple[str, str] | None:
+        """One object can never be read; another not at first, for longer than the client has patience."""
+        is_first = request.path.endswith("140000.mp4") and request.range and next(counts) < 4
+        if is_first or (request.path.endswith("lost.mp4") and request.range):
+            return "500 Internal Server Error", "InternalError"
+        return None
+
+    with pytest.MonkeyPatch.context() as environment, s3_server.answering(fail):
         for name, value in s3_server.environment.items():
             environment.setenv(name, value)
         s3_server.latency_s = 0.005
@@ -83,6 +94,9 @@ def test_rows_are_those_of_the_local_files(audited: Audited) -> None:
 
 def test_sources_say_what_the_store_said(audited: Audited) -> None:
     records = audited.records()
+    lost = records.pop(f"{audited.remote}/lobby/lost.mp4")
+    assert lost["status"] == "failed"
+    assert "tried 3 times" in lost["error"]
     assert {record["status"] for record in records.values()} == {"complete", "duplicate"}
     name = f"{audited.remote}/lobby/cam01_20240131_140000.mp4"
     record, head = records[name], audited.s3.client.head_object(Bucket=audited.bucket, Key=name.split("/", 3)[3])
