@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -16,8 +17,11 @@ import venv
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
+import ray
+from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
 from tests.faults.harness import PATIENCE_S
 
@@ -78,11 +82,23 @@ class Machine:
         psutil.wait_procs(doomed, timeout=30)
 
 
+def free_port() -> int:
+    """A port on which nobody listens at present."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class Cluster:
-    """A head without CPUs, which the driver joins, and machines beside it."""
+    """A head without CPUs, which the driver joins, and machines beside it.
+
+    With `n_on_demand`, Ray's own autoscaler runs on the head and starts and ends so many machines of one CPU, which
+    are processes below it (Ray's provider for tests of the autoscaler).
+    """
 
     python: Path
+    n_on_demand: int = 0
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="ray-")))
     machines: list[Machine] = field(default_factory=list)
     address: str = ""
@@ -97,11 +113,26 @@ class Cluster:
             "EMPTY": str(self.folder / "empty"),
         }
         (self.folder / "empty").mkdir()
-        self.head = self._start(
-            "--head", "--port", "0", "--include-dashboard=false", "--system-config", _HEALTH_CHECKS
-        )
+        port = free_port()
+        about = ["--port", str(port), "--include-dashboard=false", "--system-config", _HEALTH_CHECKS]
+        if self.n_on_demand:
+            self.environment |= {
+                "RAY_FAKE_CLUSTER": "1",
+                "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
+                "RAY_enable_autoscaler_v2": "0",
+                "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+            }
+            demand = self.folder / "autoscaler.json"
+            demand.write_text(json.dumps(self._autoscaling(f"{ray.util.get_node_ip_address()}:{port}")))
+            about.append(f"--autoscaling-config={demand}")
+        self.head = self._start("--head", *about)
         # Ray writes there how others find it.
         self.address = self._wait_for(self.folder / "0" / "ray_current_cluster").strip()
+
+    @property
+    def n_machines(self) -> int:
+        """How many there are below the head's process, itself included."""
+        return sum(process.name() == "raylet" for process in self.head.processes)
 
     def add(self, n_cpus: int = 1, *, hidden: tuple[Path, ...] = (), python: Path | None = None) -> Machine:
         """A further machine; `hidden` folders are empty for it."""
@@ -132,6 +163,31 @@ class Cluster:
             process = subprocess.Popen(command, env=self.environment, cwd=folder, stdout=output, stderr=output)
         self.machines.append(Machine(process))
         return self.machines[-1]
+
+    def _autoscaling(self, address: str) -> dict[str, Any]:
+        provider = {"type": "fake_multinode", "gcs_address": address, "use_node_id_as_ip": True}
+        lists = "initialization_commands setup_commands head_setup_commands worker_setup_commands rsync_exclude"
+        more = "head_start_ray_commands worker_start_ray_commands cluster_synced_files"
+        kinds = {"ray.head.default": (0, 0), "machine": (1, self.n_on_demand)}
+        return {
+            "cluster_name": "on_demand",
+            "max_workers": self.n_on_demand,
+            "upscaling_speed": 10.0,
+            "idle_timeout_minutes": 0.05,
+            "provider": {**provider, "disable_node_updaters": True, "disable_launch_config_check": True},
+            "head_node_type": "ray.head.default",
+            "available_node_types": {
+                kind: {
+                    "resources": {"CPU": n_cpus},
+                    "node_config": {},
+                    "min_workers": 0,
+                    "max_workers": n_most,
+                }
+                for kind, (n_cpus, n_most) in kinds.items()
+            },
+            **{name: [] for name in f"{lists} {more}".split()},
+            **{name: {} for name in ("auth", "docker", "file_mounts")},
+        }
 
     def _wait_for(self, path: Path) -> str:
         deadline = time.monotonic() + PATIENCE_S

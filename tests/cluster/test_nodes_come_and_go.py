@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -148,3 +149,23 @@ def test_node_with_other_versions_is_not_used(
     assert code == 1, output
     assert "pillow is 1.0 (here " in output
     assert "the same versions" in output
+
+
+def test_autoscaling_cluster_grows_and_shrinks_with_the_run(
+    bare_python: Path, recording: Path, undisturbed: Path, judging: tuple[str, ...], tmp_path: Path
+) -> None:
+    cluster = Cluster(bare_python, n_on_demand=2)
+    try:
+        assert cluster.n_machines <= 1
+        flags = (*judging, "--segment", "0.5", "--workers", "2")
+        with audit_on(cluster, [str(recording)], tmp_path / "audit", *flags, cwd=tmp_path) as audit:
+            audit.wait_until(lambda: cluster.n_machines > 1)
+            code, output = audit.wait()
+        assert code == 0, output
+        assert_same_rows(tmp_path / "audit", undisturbed)
+        deadline = time.monotonic() + PATIENCE_S
+        while cluster.n_machines > 1:
+            assert time.monotonic() < deadline, "the machines stay"
+            time.sleep(0.2)
+    finally:
+        cluster.close()
