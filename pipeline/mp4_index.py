@@ -19,6 +19,8 @@ from pipeline.remote_file import ByteRange, RemoteFile, near_as_one
 _FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"
 # Where more of the samples than this has to be read, reading in sequence asks less of the store.
 _WORTH_SHARE = 0.5
+_ENTRY = np.dtype([("position", np.int64), ("size", np.int64), ("is_key", np.bool_), ("is_discard", np.bool_)])
+_tables: dict[tuple[str, str, int], npt.NDArray[np.void]] = {}
 # A file of so many boxes is not one that a recorder has written.
 _MAX_BOXES = 1000
 
@@ -38,24 +40,34 @@ def skip_samples(
         file is local, tells too little, or is better read as it is.
     """
     file = remote_file(container)
-    entries = getattr(stream, "index_entries", None)  # older versions of PyAV have none
-    if file is None or entries is None or container.format.name != _FORMAT:
+    # Older versions of PyAV have no entries.
+    if file is None or not hasattr(stream, "index_entries") or container.format.name != _FORMAT:
         return None
     samples = sample_ranges(file)
-    table = [(entry.pos, entry.size, entry.is_keyframe, entry.is_discard) for entry in entries]
-    if samples is None or not table:
-        return None
-    positions, sizes, is_key, is_discard = (np.asarray(column) for column in zip(*table, strict=True))
+    table = _table(file, stream)
+    is_key = table["is_key"]
     # A table that calls every frame a key frame has no list of them: they are known from the samples only.
-    if not is_key.any() or (len(table) > 1 and is_key.all() and not stream.codec_context.codec.intra_only):
+    has_keys = is_key.any() and (len(table) == 1 or not is_key.all() or stream.codec_context.codec.intra_only)
+    if samples is None or not has_keys:
         return None
-    first = np.flatnonzero(is_key & ~is_discard.astype(bool))[:n_key_samples]
-    keep = near_as_one((int(positions[at]), int(positions[at] + sizes[at])) for at in first)
+    chosen = table[np.flatnonzero(is_key & ~table["is_discard"])[:n_key_samples]]
+    ends = chosen["position"] + chosen["size"]
+    keep = near_as_one(zip(chosen["position"].tolist(), ends.tolist(), strict=True))
     n_kept, n_bytes = (sum(end - start for start, end in ranges) for ranges in (keep, samples))
     if n_key_samples is None and n_kept > _WORTH_SHARE * n_bytes:
         return None
     file.blank_out(samples, keep)
-    return positions.astype(np.int64), is_key.astype(np.bool_)
+    return table["position"], is_key
+
+
+def _table(file: RemoteFile, stream: VideoStream) -> npt.NDArray[np.void]:
+    """(N,) of _ENTRY; that of the last file is kept, since its segments follow one another."""
+    key = (file.url, file.object.state, stream.index)
+    if key not in _tables:
+        rows = ((entry.pos, entry.size, entry.is_keyframe, entry.is_discard) for entry in stream.index_entries)
+        _tables.clear()
+        _tables[key] = np.fromiter(rows, dtype=_ENTRY, count=len(stream.index_entries))
+    return _tables[key]
 
 
 def sample_ranges(file: RemoteFile) -> list[ByteRange] | None:

@@ -61,6 +61,7 @@ class RemoteFile:
     after it is empty: whoever has used the file asks `raise_failure` before believing what came out of it.
 
     Attributes:
+        url: where it lies.
         object: what is read, as it was when it was opened; S3 refuses to go on when it is another one.
         name: the last part of its address.
 
@@ -71,7 +72,7 @@ class RemoteFile:
 
     def __init__(self, url: str) -> None:
         system, path = file_system(url)
-        self._url = url
+        self.url = url
         with store_errors(url):
             # Without a cache of fsspec's own: each read is one request for exactly that range.
             self._file = system.open(path, "rb", cache_type="none")
@@ -204,12 +205,12 @@ class RemoteFile:
             self._blocks.popitem(last=False)
 
     def _request(self, start: int, end: int) -> bytes:
-        with store_errors(self._url):
+        with store_errors(self.url):
             self._file.seek(start)
             content = bytes(self._file.read(end - start))
         if len(content) != end - start:
             raise InputError(
-                f"the store gave {len(content)} of {end - start} bytes", path=redacted(self._url), is_transient=True
+                f"the store gave {len(content)} of {end - start} bytes", path=redacted(self.url), is_transient=True
             )
         return content
 
