@@ -105,7 +105,8 @@ def file_state(source: Source) -> str:
         except OSError as error:
             digest.update(f"{error.errno}\0".encode())
             continue
-        digest.update(f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}\0".encode())
+        # Not st_dev: the number of a shared folder differs from machine to machine, and driver and workers compare.
+        digest.update(f"{status.st_ino} {status.st_size} {status.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 
