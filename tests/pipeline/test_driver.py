@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.driver_limit import made_index, made_rows
@@ -111,6 +113,12 @@ def statuses(records: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {name: record["status"] for name, record in sorted(records.items())}
 
 
+def tables(audit: Path) -> dict[str, pa.Table]:
+    """The frames and faces of every source, by file."""
+    paths = [path for name in ("frames", "faces") for path in (audit / name).rglob("*.parquet")]
+    return {path.relative_to(audit).as_posix(): pq.ParquetFile(path).read() for path in paths}
+
+
 EXPECTED = {"a": "complete", "b": "complete", "c": "complete", "d": "duplicate", "e": "failed"}
 
 
@@ -157,6 +165,22 @@ def test_a_run_interrupted_anywhere_goes_on_without_reading_again(
     done = [task for task in [*interrupted.answered, *rest.answered] if isinstance(task, Segment)]
     extents = [(segment.source.name, segment.extent) for segment in done]
     assert len(extents) - len(set(extents)) <= 1  # the last answer may have come too late to be kept
+    assert tables(tmp_path / "audit") == tables(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("n_left", [0, 2000])
+def test_torn_segments_of_an_interrupted_run_are_judged_again(recordings: Path, tmp_path: Path, n_left: int) -> None:
+    judge(recordings, tmp_path / "undisturbed", WorkersHere())
+    with pytest.raises(KeyboardInterrupt):
+        judge(recordings, tmp_path / "audit", WorkersHere(n_tasks=2))
+    (segment,) = (tmp_path / "audit" / ".work" / "segments").rglob("*.parquet")
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[:n_left] + bytes(len(whole) - n_left) if n_left else b"")
+    rest = WorkersHere()
+    judge(recordings, tmp_path / "audit", rest)
+    first = next(task for task in rest.answered if isinstance(task, Segment))
+    assert (Path(first.source.name).stem, first.first_index) == ("a", 0)
+    assert tables(tmp_path / "audit") == tables(tmp_path / "undisturbed")
 
 
 def test_what_has_not_changed_is_not_read_again_and_what_has_is(recordings: Path, tmp_path: Path) -> None:
