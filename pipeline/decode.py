@@ -60,7 +60,7 @@ class SegmentDecoder:
 
     def _images(self) -> Iterator[Frame]:
         segment = self._segment
-        names = [segment.source.files[segment.first_index + int(position)] for position in segment.wanted]
+        names = [segment.source.files[int(position)] for position in segment.wanted]
         images = read_images([join(segment.source.path, name) for name in names])
         for position, name, image in zip(segment.wanted, names, images, strict=True):
             self._n_images += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Segment:
     """One piece of work: some frames of one source that a worker judges by itself.
 
     Attributes:
-        source, source_id: whose frames these are.
+        source, source_id: whose frames these are; of a folder of images, `source.files` are the segment's own.
         number: counts the segments of a source from 0.
         first_index: index of the segment's first frame in its source.
         pts: (N,) int64, times of all frames of the segment in display order, in `time_base`.
@@ -85,7 +86,7 @@ def plan(index: SourceIndex, settings: Settings) -> Iterator[Segment]:
             continue
         first_key, end_key = np.searchsorted(index.keys, [begin, end])
         yield Segment(
-            source=index.source,
+            source=dataclasses.replace(index.source, files=index.source.files[begin:end]),
             source_id=index.source_id,
             number=number,
             first_index=int(begin),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pickle
 import shutil
 import tracemalloc
 from collections import deque
@@ -242,6 +243,17 @@ def test_a_recording_that_waits_takes_little_memory(tmp_path: Path) -> None:
     print(f"{growth:.0f} bytes a recording that waits")
     assert growth < 10_000
     assert len(list((tmp_path / "audit" / ".work" / "indices").rglob("*.index"))) > 0.9 * n_sources
+
+
+def test_a_segment_of_images_travels_with_its_own_names_alone() -> None:
+    names = tuple(f"image_{number:06d}.jpg" for number in range(50_000))
+    source = Source("images", "/nowhere", "images", "gate", names)
+    index = dataclasses.replace(
+        made_index(source, len(names)), time_source="order", keys=np.arange(len(names)), key_dts=np.arange(len(names))
+    )
+    segments = list(plan(index, Settings()))
+    assert max(len(pickle.dumps(segment)) for segment in segments) < 20_000
+    assert [name for segment in segments for name in segment.source.files] == list(names)
 
 
 def test_a_damaged_index_is_told_and_made_again(tmp_path: Path) -> None:
