@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -184,6 +185,18 @@ def test_lasting_failure_is_never_taken_for_the_end(long_recording: Path, s3: S3
             handed_out += 1
     assert raised.value.is_transient
     assert 0 < handed_out < FRAMES
+
+
+def test_object_that_is_replaced_is_not_read_on(s3: S3Server) -> None:
+    bucket = s3.bucket()
+    file = RemoteFile(upload(s3, bucket, "a.mp4", b"first" * 2**20))
+    assert file.read(5) == b"first"
+    upload(s3, bucket, "a.mp4", b"other" * 2**20)
+    file.seek(-5, os.SEEK_END)
+    assert file.read(5) == b""
+    with pytest.raises(InputError, match="changed while it was read") as raised:
+        file.raise_failure()
+    assert raised.value.is_transient
 
 
 @pytest.mark.parametrize(
