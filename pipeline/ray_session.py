@@ -60,16 +60,32 @@ def start(address: str | None, n_workers: int, cpus_per_worker: int = 1) -> None
             if address is not None:
                 ray.init(address=address, runtime_env={"py_modules": [_PACKAGE]}, **quiet)
                 return
+            _start_here(n_workers * cpus_per_worker, quiet)
+    except Exception as error:  # that is what Ray raises where a machine is too busy to start it in time
+        raise _unreachable(address, error) from error
+
+
+def _start_here(n_cpus: int, quiet: dict[str, Any]) -> None:
+    """Ray waits half a minute for a first sign of its own processes; a busy machine or a slow disk takes longer.
+
+    What a try has left behind ends with this process.
+    """
+    for is_last in (False, False, True):
+        try:
             ray.init(
                 address="local",
-                num_cpus=n_workers * cpus_per_worker,
+                num_cpus=n_cpus,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _system_config=_PATIENCE,
                 **quiet,
             )
-    except Exception as error:  # that is what Ray raises where a machine is too busy to start it in time
-        raise _unreachable(address, error) from error
+            return
+        except Exception as error:
+            # Other errors are of a kind of their own.
+            if is_last or type(error) is not Exception:
+                raise
+            ray.shutdown()
 
 
 def stop() -> None:

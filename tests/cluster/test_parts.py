@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +116,30 @@ def test_cluster_gets_as_many_open_files_as_there_may_be() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(65_536, before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+# Freezes the first raylet that this process starts, then says what Ray answers.
+SLOW_START = """
+import threading, psutil, ray
+from pipeline import ray_session
+
+def freeze_one():
+    while True:
+        for process in psutil.Process().children(recursive=True):
+            try:
+                if process.name() == "raylet":
+                    return process.suspend()
+            except psutil.NoSuchProcess:
+                pass
+
+threading.Thread(target=freeze_one, daemon=True).start()
+ray_session.start(None, 1)
+print(ray.get(ray.remote(lambda: "answer").remote()))
+ray_session.stop()
+"""
+
+
+@pytest.mark.soak
+def test_ray_that_does_not_start_in_time_is_started_again() -> None:
+    done = subprocess.run([sys.executable, "-c", SLOW_START], capture_output=True, text=True, timeout=240)
+    assert done.stdout.endswith("answer\n"), done.stderr
