@@ -17,7 +17,7 @@ from pipeline.errors import ModelError
 from pipeline.frames import Picture, RgbImage
 from pipeline.inference import DETECTOR_TASK, ModelCard, TfliteModel, load_card, resolve_model
 from pipeline.model_files import read_model_file
-from pipeline.suppression import LEAST_VOTER_SHARE, FloatArray, non_maximum_suppression, vote
+from pipeline.suppression import LEAST_VOTER_SHARE, FloatArray, non_maximum_suppression, vote, without_twins
 
 # What lies outside the frame in the network's input; the same in training.
 PADDING_GREY = 114
@@ -186,10 +186,10 @@ class TfliteFaceDetector:
         )
         kept = non_maximum_suppression(candidates.boxes_xyxy, candidates.scores, self._nms_iou)
         kept = kept[candidates.scores[kept] >= self._min_score]
-        boxes_xyxy = vote(candidates.boxes_xyxy, candidates.scores, kept) * np.tile(
-            np.asarray(scale_xy, dtype=np.float32), 2
-        )
-        return _in_frame(boxes_xyxy, candidates.scores[kept], picture.size_wh, self._min_face_px)
+        voted, scores = vote(candidates.boxes_xyxy, candidates.scores, kept), candidates.scores[kept]
+        apart = without_twins(voted, scores, self._nms_iou)
+        boxes_xyxy = voted[apart] * np.tile(np.asarray(scale_xy, dtype=np.float32), 2)
+        return _in_frame(boxes_xyxy, scores[apart], picture.size_wh, self._min_face_px)
 
     def _level(self, outputs: list[FloatArray], canvas_shape: tuple[int, ...], stride: int) -> Detections:
         grid = (canvas_shape[0] // stride, canvas_shape[1] // stride)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pipeline.detect import Detections, FaceDetector
 from pipeline.frames import ArrayPicture, Picture
-from pipeline.suppression import FloatArray, non_maximum_suppression
+from pipeline.suppression import FloatArray
 
 # Tiles begin at multiples of every network's coarsest stride, so that a face meets the same cells in each of them.
 _GRID_PX = 32
@@ -57,7 +57,7 @@ class TiledFaceDetector:
             boxes.append(found.boxes_xyxy[kept] + np.asarray([x1, y1, x1, y1], dtype=np.float32))
             scores.append(found.scores[kept])
         origins = np.repeat(np.arange(len(boxes)), [len(own) for own in boxes])
-        return merge(Detections(np.concatenate(boxes), np.concatenate(scores)), origins)
+        return merge(Detections(np.concatenate(boxes), np.concatenate(scores)), origins, self._overlap_px)
 
 
 def tiles(size_wh: tuple[int, int], tile_px: int, overlap_px: int) -> Iterator[tuple[int, int, int, int]]:
@@ -94,24 +94,35 @@ def _cut(
     return np.asarray((near & inner).any(axis=1))
 
 
-def merge(found: Detections, origins: npt.NDArray[np.int64]) -> Detections:
-    """One box a face, where several tiles and the whole frame may each have found it.
+def merge(found: Detections, origins: npt.NDArray[np.int64], overlap_px: float) -> Detections:
+    """One box a face, where several tiles and the whole frame may each have found it; best first.
+
+    The whole frame answers for faces larger than the overlap, tiles, which see more of them, for the others.
 
     Args:
         found: in pixels of the frame.
-        origins: (N,) int, which tile or size each box comes from. Within one, boxes were compared already; between
-            two also a box that lies inside a better one is the same face, seen in part or at another size.
+        origins: (N,) int, 0 for the whole frame, else which tile. Boxes of one origin were compared already; of two
+            also a box that lies inside another one is the same face, seen in part or at another size.
+        overlap_px: what neighbouring tiles share at least.
     """
+    is_whole = origins == 0
+    rank = np.where(is_whole & (found.face_px > overlap_px), 0, np.where(is_whole, 2, 1))
     kept: list[int] = []
-    for index in non_maximum_suppression(found.boxes_xyxy, found.scores, _SAME_FACE_IOU):
-        others = [other for other in kept if origins[other] != origins[index]]
-        if not (_inside(found.boxes_xyxy[index], found.boxes_xyxy[others]) > _INSIDE_SHARE).any():
+    for index in np.lexsort((-found.scores, rank)):
+        iou, inside = _shared(found.boxes_xyxy[index], found.boxes_xyxy[kept])
+        is_same = (iou > _SAME_FACE_IOU) | (inside > _INSIDE_SHARE)
+        if not (is_same & (origins[kept] != origins[index])).any():
             kept.append(int(index))
+    kept.sort(key=lambda index: -found.scores[index])
     return Detections(found.boxes_xyxy[kept], found.scores[kept])
 
 
-def _inside(box_xyxy: FloatArray, others_xyxy: FloatArray) -> FloatArray:
-    """(N,) share of the smaller of two boxes that they have in common."""
+def _shared(box_xyxy: FloatArray, others_xyxy: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(N,) intersection over union of a box with others, and over the smaller of the two."""
     shared_wh = np.minimum(box_xyxy[2:], others_xyxy[:, 2:]) - np.maximum(box_xyxy[:2], others_xyxy[:, :2])
-    areas = np.minimum(np.prod(box_xyxy[2:] - box_xyxy[:2]), np.prod(others_xyxy[:, 2:] - others_xyxy[:, :2], axis=1))
-    return np.asarray(np.prod(np.maximum(shared_wh, 0), axis=1) / np.maximum(areas, 1e-6), dtype=np.float32)
+    shared = np.prod(np.maximum(shared_wh, 0), axis=1)
+    area, areas = np.prod(box_xyxy[2:] - box_xyxy[:2]), np.prod(others_xyxy[:, 2:] - others_xyxy[:, :2], axis=1)
+    smallest = np.float32(1e-6)
+    return shared / np.maximum(area + areas - shared, smallest), shared / np.maximum(
+        np.minimum(area, areas), smallest
+    )

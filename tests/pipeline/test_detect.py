@@ -18,7 +18,7 @@ from pipeline.detect import (
 )
 from pipeline.errors import ModelError
 from pipeline.frames import ArrayPicture
-from pipeline.suppression import non_maximum_suppression, vote
+from pipeline.suppression import non_maximum_suppression, vote, without_twins
 from tests.pipeline.bright_cell_yunet import write_bright_cell_yunet
 
 ASTRONAUT_FRAME = Path(__file__).parents[2] / "sample_media" / "gate_images"
@@ -73,6 +73,14 @@ def test_boxes_of_one_face_vote_on_its_place() -> None:
     voted = vote(boxes, scores, np.asarray([0, 3]))
     np.testing.assert_allclose(voted, [[0.8, 0, 10.8, 10], [30, 30, 40, 40]], atol=1e-5)
     assert vote(boxes, scores, np.zeros(0, np.int64)).shape == (0, 4)
+
+
+def test_of_two_voted_boxes_of_one_face_the_better_stays() -> None:
+    """Unless it is far better: then the other one is only a guess."""
+    boxes = np.asarray([[0, 0, 10, 10], [0, 0, 10, 12], [30, 30, 40, 40], [0, 0, 12, 10]], np.float32)
+    scores = np.asarray([0.9, 0.8, 0.5, 0.3], np.float32)
+    assert without_twins(boxes, scores, iou=0.45).tolist() == [0, 2, 3]
+    assert without_twins(boxes[:0], scores[:0], iou=0.45).tolist() == []
 
 
 @pytest.mark.parametrize("min_score", [0.05, 0.4])

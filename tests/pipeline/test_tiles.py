@@ -53,15 +53,17 @@ def test_a_face_is_found_once_wherever_it_lies_on_the_tiles() -> None:
     detector = open_detector("default", detect_size=TILE_PX)
     at_full_size = open_detector("default", detect_size=max(FRAME_WH))
     tiled = TiledFaceDetector(detector)
-    n_compared = 0
+    n_equal = 0
     for x in range(250, 560, 31):
         picture = ArrayPicture(frame_with_faces([(x, 250)]))
         expected, found = at_full_size.detect(picture), tiled.detect(picture)
         assert len(expected) == 1
         assert len(found) == 1
-        np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=4)
-        n_compared += bool(np.abs(found.boxes_xyxy - expected.boxes_xyxy).max() < 1.5)
-    assert n_compared >= 6
+        # What surrounds a face differs at the side of a tile, which may shift a box by a little.
+        difference_px = np.abs(found.boxes_xyxy - expected.boxes_xyxy).max()
+        assert difference_px < 3
+        n_equal += bool(difference_px < 1)
+    assert n_equal >= 9
 
 
 def test_crowd_of_small_faces_equals_the_frame_at_full_size() -> None:
@@ -109,8 +111,15 @@ def test_small_pictures_are_not_divided() -> None:
 
 def test_a_part_of_a_face_seen_elsewhere_is_no_second_face() -> None:
     boxes = np.asarray([[0, 0, 100, 100], [10, 40, 50, 90], [60, 60, 90, 95]], np.float32)
-    found = Detections(boxes, np.asarray([0.9, 0.8, 0.7], np.float32))
-    assert merge(found, np.array([0, 1, 0])).scores.tolist() == pytest.approx([0.9, 0.7])
+    found = Detections(boxes, np.asarray([0.7, 0.8, 0.9], np.float32))
+    assert merge(found, np.array([0, 1, 0]), overlap_px=64).scores.tolist() == pytest.approx([0.9, 0.7])
+
+
+def test_of_two_boxes_of_a_small_face_the_tile_s_is_taken() -> None:
+    """At the scale of a tile its place is known better, whichever score is higher."""
+    boxes = np.asarray([[0, 0, 30, 36], [2, 2, 28, 33], [1, 2, 28, 33]], np.float32)
+    found = Detections(boxes, np.asarray([0.9, 0.6, 0.5], np.float32))
+    assert merge(found, np.array([0, 1, 2]), overlap_px=64).scores.tolist() == pytest.approx([0.6])
 
 
 def test_tiles_make_another_audit() -> None:
