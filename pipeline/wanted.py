@@ -141,12 +141,13 @@ class WantedFrames:
         A start is only accepted if its key frame is the first picture that comes out; otherwise an earlier one
         is tried, at last the beginning of the recording.
         """
-        can_seek = False
-        for key_pts, key_dts in self._starts():
+        starts = list(self._starts())
+        n_missed = 0
+        for key_pts, key_dts in starts:
             packets = packets_from_key(self._container, self._stream, key_pts, key_dts)
             if packets is None:
+                n_missed += 1
                 continue
-            can_seek = True
             frames = self._decoder.decode(packets, self._stream)
             first = next(frames, None)
             if first is not None and _is_sound_key(first, key_pts):
@@ -154,7 +155,8 @@ class WantedFrames:
                 yield from frames
                 return
         self._n_rewinds += 1
-        self._reads_in_sequence = not can_seek or self._n_rewinds > _MAX_REWINDS
+        cannot_seek = n_missed > 0 and n_missed == len(starts)
+        self._reads_in_sequence = cannot_seek or self._n_rewinds > _MAX_REWINDS
         rewind(self._container, self._stream)
         yield from self._decoder.decode(demux(self._container, self._stream), self._stream)
 
