@@ -35,7 +35,8 @@ class WantedFrames:
     A stretch ends where the next wanted frame's key frame lies some frames ahead. Of a stretch, only what its frames
     need is decoded. If a frame does not come out of that as it should, its group of pictures is decoded once more
     with nothing left out: thrift costs no frame. What becomes of a frame depends on its group of pictures alone,
-    unless its key frame is damaged; so segments of any length give the same frames.
+    so segments of any length give the same frames; except that a lost key frame may confuse the decoder's order, and
+    with it cost the last frames before it, where they are decoded in one go.
     """
 
     def __init__(
