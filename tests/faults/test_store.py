@@ -6,11 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.remote_audit.object_store import ObjectStore
-from tests.faults.harness import assert_same_rows, end, running
+from tests.faults.harness import SEGMENTS, RunningAudit, assert_same_rows, end, running
 from tests.faults.test_killed import frames_of_an_earlier_run
 from tests.s3 import SECRET, S3Server
 
@@ -40,12 +41,22 @@ def n_frames(store: ObjectStore, folder: Path) -> int:
     return sum(pq.read_metadata(folder / name).num_rows for name in names)
 
 
+def hold_with_segments_in_the_store(audit: RunningAudit, cache: Path, store: ObjectStore) -> list[psutil.Process]:
+    """Stop the workers in the middle and wait until what they did is in the store; returns them."""
+    audit.wait_until(lambda: len(list(cache.glob(f"audits/*/audit/{SEGMENTS}"))) >= 3)
+    workers = audit.workers
+    for worker in workers:
+        worker.suspend()
+    audit.wait_until(lambda: len(store.sizes(".work/segments")) >= 3)
+    return workers
+
+
 def test_driver_and_its_machine_lost_another_machine_goes_on(
     recording: Path, undisturbed: Path, judging: tuple[str, ...], tmp_path: Path, s3: S3Server, store: ObjectStore
 ) -> None:
     flags = (*judging, "--workers", "2", "--segment", "0.5")
     with running([recording], store.url, *flags, environment=of(s3, tmp_path / "first")) as audit:
-        audit.wait_until(lambda: len(store.sizes(".work/segments")) >= 3)
+        hold_with_segments_in_the_store(audit, tmp_path / "first", store)
         end(audit.kill())
     shutil.rmtree(tmp_path / "first")
     n_published = n_frames(store, tmp_path / "segments")
@@ -73,17 +84,22 @@ def test_store_that_refuses_in_the_middle_ends_the_run_and_nothing_is_lost(
     flags = (*judging, "--workers", "1", "--segment", "0.5", "--evidence", "none")
     environment = of(s3, tmp_path / "cache")
     with running([recording], store.url, *flags, environment=environment) as audit:
-        audit.wait_until(lambda: store.sizes(".work/segments"))
+        workers = hold_with_segments_in_the_store(audit, tmp_path / "cache", store)
         with s3.answering(lambda request: ("403 Forbidden", "AccessDenied")):
+            for worker in workers:
+                worker.resume()
             code, output = audit.wait()
     assert code == 1, output
     assert "access is denied" in output
     assert f"lies in {tmp_path / 'cache'}" in output
     assert "Traceback" not in output
-    n_judged = sum(1 for _ in (tmp_path / "cache").glob("audits/*/audit/.work/segments/*/*.parquet"))
-    assert n_judged >= len(store.sizes(".work/segments")) > 0
+    (copy,) = (tmp_path / "cache").glob("audits/*/audit")
+    kept = list(copy.glob(".work/segments/*/*.parquet"))
+    if not kept:  # it had judged all of the recording before it noticed, and holds its tables
+        assert len(list(copy.glob("f*/*/*.parquet"))) == 2
+    n_kept = sum(pq.read_metadata(path).num_rows for path in kept)
     with running([recording], store.url, *flags, environment=environment) as audit:
         code, output = audit.wait()
     assert code == 0, output
-    assert frames_of_an_earlier_run(output) >= n_judged
+    assert frames_of_an_earlier_run(output) == n_kept
     assert_same_rows(fetched(store, tmp_path / "audit"), undisturbed)
