@@ -27,7 +27,8 @@ else:
 _SECTIONS = {"settings": Settings, "incidents": IncidentSettings, "report": ReportSettings}
 # What may differ from camera to camera: how frames are chosen, what time they are of, which faces are taken.
 CAMERA_SETTINGS = (
-    "fps every keyframes skip_static static_threshold start_s end_s duration_s start_time time_pattern time_zone clock_offset_s "
+    "fps every keyframes skip_static static_threshold start_s end_s duration_s "
+    "start_time time_pattern time_zone clock_offset_s "
     "detect_size tiles min_score min_face min_confidence"
 ).split()
 _CAMERA_KEYS = ["name", "files", "zones", "ignore", "hours", *CAMERA_SETTINGS]
