@@ -26,6 +26,7 @@ from pipeline.errors import EngineError
 from pipeline.judging import CHANGED
 from pipeline.observer import Observer
 from pipeline.settings import Settings
+from pipeline.sources import Inventory
 
 POLL_S = 0.002
 
@@ -94,14 +95,18 @@ class Blocked:
         signal.signal(signal.SIGIO, signal.SIG_DFL)
 
 
-class WhenPlanned(Observer):
-    """Does something between indexing and judging."""
+class BetweenIndexingAndJudging(Observer):
+    """Does something to sources, by their names, when they are indexed and none of their frames is judged yet."""
 
-    def __init__(self, what: Callable[[], None]) -> None:
-        self._what = what
+    def __init__(self, actions: dict[str, Callable[[], object]]) -> None:
+        self._actions = actions
+        self._names: list[str] = []
+
+    def found(self, inventory: Inventory) -> None:
+        self._names = [Path(source.name).name for source in inventory.sources]
 
     def planned(self, n_frames: int, n_done: int, media_s: float) -> None:
-        self._what()
+        self._actions.get(self._names.pop(0), lambda: None)()  # told once a source, in their order
 
 
 def settings_of(judging: tuple[str, ...], **more: Any) -> Settings:
@@ -126,18 +131,26 @@ def test_crash_costs_one_stretch_and_changed_files_are_noticed(
     settings = settings_of(judging, workers=1, attempts=2)
     blocked: list[Blocked] = []
 
-    def change() -> None:
+    def grow() -> None:
         with (folder / "growing.ts").open("ab") as file:
             file.write(bytes(188))
-        (folder / "vanishing.ts").unlink()
-        os.utime(folder / "touched.ts")
+
+    def rewrite() -> None:
         data = (folder / "rewritten.ts").read_bytes()
         (folder / "rewritten.ts").write_bytes(data[:-1] + b"!")
-        blocked.append(Blocked(images / "72.png"))
 
+    change = BetweenIndexingAndJudging(
+        {
+            "growing.ts": grow,
+            "vanishing.ts": (folder / "vanishing.ts").unlink,
+            "touched.ts": lambda: os.utime(folder / "touched.ts"),
+            "rewritten.ts": rewrite,
+            "images": lambda: blocked.append(Blocked(images / "72.png")),
+        }
+    )
     try:
         with Background(lambda: [file.crash_who_waits() for file in blocked] and None):
-            summary = pipeline.audit([str(folder)], tmp_path / "audit", settings, observer=WhenPlanned(change))
+            summary = pipeline.audit([str(folder)], tmp_path / "audit", settings, observer=change)
     finally:
         for file in blocked:
             file.close()
