@@ -172,7 +172,8 @@ def test_hostile_folder(
     }, {name: row["error"] for name, row in by_name.items()}
     assert all(row["error"] for row in records.values() if row["status"] != "complete")
     assert all(row["error"] is None for row in records.values() if row["status"] == "complete")
-    assert "Cannot allocate memory" in by_name["large.mkv"]["error"]
+    # Whether FFmpeg runs out of it or OpenCV, and so the words for it, depends on what the worker holds already.
+    assert "memory" in by_name["large.mkv"]["error"].lower()
     assert by_name["blocked.ts"]["error"] == "no progress for 8 s; tried once"
     assert "not a regular file" in by_name["pipe.mp4"]["error"]
     assert "playlist" in by_name["list.mp4"]["error"]
