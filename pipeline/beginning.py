@@ -77,7 +77,9 @@ def _difference(earlier: dict[str, Any], settings: Settings, models: dict[str, M
     for role, model in models.items():
         if earlier.get("models", {}).get(role, {}).get("sha256") != model.sha256:
             changed.append(f"the {role} is another file")
-    return "; ".join(changed) or "by another version"
+    if earlier.get("tool_version") != version("facemask-batch"):
+        changed.append(f"by version {earlier.get('tool_version')}, this is {version('facemask-batch')}")
+    return "; ".join(changed) or "its fingerprint is another"
 
 
 def now_utc() -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 from pipeline.errors import ConfigError
@@ -277,7 +278,11 @@ def check_bounds(settings: Any) -> None:
 
 
 def fingerprint(settings: Settings, model_sha256: dict[str, str]) -> str:
-    """A short name for what decides the rows: settings and models, 16 hexadecimal digits."""
-    decisive = {"settings": settings.as_dict(changing_rows_only=True), "models": model_sha256}
+    """A short name for what decides the rows: settings, models and the tool's version, 16 hexadecimal digits."""
+    decisive = {
+        "settings": settings.as_dict(changing_rows_only=True),
+        "models": model_sha256,
+        "tool_version": version("facemask-batch"),
+    }
     text = json.dumps(decisive, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

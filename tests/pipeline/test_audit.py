@@ -125,6 +125,18 @@ def test_finished_audit_is_not_done_again(sample_audit: tuple[Path, AuditSummary
     assert again.total("n_faces") == sample_audit[1].total("n_faces")
 
 
+def test_an_audit_of_another_version_is_not_continued(
+    sample_audit: tuple[Path, AuditSummary], tmp_path: Path
+) -> None:
+    """Another version may judge otherwise; the rows of one audit are of one."""
+    folder = tmp_path / "audit"
+    shutil.copytree(sample_audit[0], folder)
+    run = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**run, "tool_version": "0.0.9", "fingerprint": "0" * 16}))
+    with pytest.raises(StoreError, match=r"by version 0\.0\.9, this is \d"):
+        pipeline.audit([str(SAMPLE_MEDIA)], folder, Settings(workers=1, **QUICK))
+
+
 def test_other_settings_are_refused_and_overwrite_starts_anew(
     sample_audit: tuple[Path, AuditSummary], tmp_path: Path
 ) -> None:
