@@ -19,7 +19,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return interpreter_without_package(tmp_path_factory.mktemp("bare") / "venv")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def head(bare_python: Path) -> Iterator[Cluster]:
     """A head without CPUs."""
     cluster = Cluster(bare_python)
