@@ -33,6 +33,8 @@ _ANSWER_S = 0.1
 _QUESTIONS_PER_S = 200
 # Workers that are about to start may be where a file is that those at hand have not.
 NEWCOMERS_S = 30.0
+# When a connection breaks, Ray needs up to half a minute to know whether the worker has died or its whole machine.
+_DOUBT_S = 60.0
 # Machines go for reasons of their own; one after the other under the same task is more than chance.
 LOST_NODES = 3
 
@@ -76,6 +78,16 @@ class _Running(Generic[Task]):
     n_judged: int = 0
 
 
+@dataclass(frozen=True)
+class _InDoubt(Generic[Task]):
+    """A task whose worker cannot be reached: it has died, or its machine has."""
+
+    entry: _Entry[Task]
+    node: Node
+    cause: str
+    since: float
+
+
 class WorkerPool:
     """Workers on this machine, or on the cluster at `settings.address`.
 
@@ -110,13 +122,15 @@ class WorkerPool:
         """
         running: dict[Any, _Running[Task]] = {}
         again: deque[_Entry[Task]] = deque()
+        in_doubt: list[_InDoubt[Task]] = []
         last_poll = time.monotonic()
         are_more = True
-        while are_more or running or again:
+        while are_more or running or again or in_doubt:
+            yield from self._settle(in_doubt, again)
             yield from self._give_up(again)
             are_more = self._hand_out(running, again, tasks) and are_more
             for reference in self._workers.wait(running.keys()):
-                outcome = self._finish(running.pop(reference), reference, again)
+                outcome = self._finish(running.pop(reference), reference, again, in_doubt)
                 if outcome is not None:
                     yield outcome
             if time.monotonic() - last_poll >= POLL_S + len(running) / _QUESTIONS_PER_S:
@@ -124,7 +138,7 @@ class WorkerPool:
                 self._end_hung_workers(running)
                 if on_progress is not None:
                     on_progress(sum(entry.n_judged for entry in running.values()))
-            self._workers.adjust(None if are_more else len(running) + len(again))
+            self._workers.adjust(None if are_more else len(running) + len(again) + len(in_doubt))
 
     def _hand_out(
         self, running: dict[Any, _Running[Task]], again: deque[_Entry[Task]], tasks: Iterator[Task | None]
@@ -147,7 +161,13 @@ class WorkerPool:
             running[member.actor.perform.remote(_whole_path(task))] = _begun(_Entry(task), member)
         return True
 
-    def _finish(self, running: _Running[Task], reference: Any, again: deque[_Entry[Task]]) -> Outcome[Task] | None:
+    def _finish(
+        self,
+        running: _Running[Task],
+        reference: Any,
+        again: deque[_Entry[Task]],
+        in_doubt: list[_InDoubt[Task]],
+    ) -> Outcome[Task] | None:
         entry, member = running.entry, running.member
         try:
             answer = ray.get(reference)
@@ -161,6 +181,9 @@ class WorkerPool:
                 return self._try_again(entry, f"no progress for {self._settings.stall_timeout_s:g} s", again)
             if self._workers.has_lost(member.node):
                 return self._try_elsewhere(entry, member.node, again)
+            if isinstance(error, ray.exceptions.ActorUnavailableError):
+                in_doubt.append(_InDoubt(entry, member.node, reason(error), time.monotonic()))
+                return None
             return self._try_again(entry, reason(error), again)
         self._workers.give_back(member)
         if isinstance(answer, NotOnNode):
@@ -189,6 +212,19 @@ class WorkerPool:
             return None
         cause = f"the node that worked on it went, {node.name}; {_times(entry.n_lost_nodes)}"
         return Outcome(entry.task, None, cause)
+
+    def _settle(self, in_doubt: list[_InDoubt[Task]], again: deque[_Entry[Task]]) -> Iterator[Outcome[Task]]:
+        """Try tasks again as soon as it is known what became of their workers."""
+        for doubt in list(in_doubt):
+            if self._workers.has_lost(doubt.node):
+                outcome = self._try_elsewhere(doubt.entry, doubt.node, again)
+            elif not self._settings.address or time.monotonic() - doubt.since > _DOUBT_S:
+                outcome = self._try_again(doubt.entry, doubt.cause, again)
+            else:
+                continue
+            in_doubt.remove(doubt)
+            if outcome is not None:
+                yield outcome
 
     def _give_up(self, again: deque[_Entry[Task]]) -> Iterator[Outcome[Task]]:
         """Outcomes of tasks whose file is on none of the nodes there are, newcomers included."""
