@@ -24,7 +24,7 @@ from cli.options import (
 
 if TYPE_CHECKING:
     from pipeline.finishing import Findings
-    from pipeline.ledger import AuditSummary
+    from pipeline.summary import AuditSummary
 
 EXIT_SOME_FAILED = 3
 

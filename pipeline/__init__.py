@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     from pipeline.auditing import Observer
     from pipeline.cameras import CameraRules
-    from pipeline.ledger import AuditSummary
     from pipeline.report_settings import IncidentSettings, ReportSettings
     from pipeline.settings import Settings
+    from pipeline.summary import AuditSummary
 
 
 def audit(

@@ -11,12 +11,12 @@ from pipeline.beginning import begin, now_utc
 from pipeline.engine import WorkerPool
 from pipeline.errors import StoreError
 from pipeline.judging import Judging
-from pipeline.ledger import AuditSummary
 from pipeline.models_used import model_files
 from pipeline.observer import Observer
 from pipeline.settings import Settings, fingerprint
 from pipeline.sources import find_sources
 from pipeline.store import AuditStore
+from pipeline.summary import AuditSummary
 
 __all__ = ["Observer", "run_audit"]
 

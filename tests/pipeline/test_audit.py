@@ -17,9 +17,9 @@ from PIL import Image
 import pipeline
 from pipeline.auditing import Observer
 from pipeline.errors import InputError, StoreError
-from pipeline.ledger import AuditSummary
 from pipeline.schema import FACES, FRAMES, LABELS, SOURCES
 from pipeline.settings import Settings
+from pipeline.summary import AuditSummary
 
 SAMPLE_MEDIA = Path(__file__).parents[2] / "sample_media"
 # Few frames and many faces: the least score is low, so that there is much to classify.
