@@ -107,8 +107,10 @@ class S3Server:
             return self._sent(answer, is_cut=self._is_cut(request))
         status, code = refusal
         environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
-        start_response(status, [("Content-Type", "application/xml")])
-        return [f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()]
+        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
+        start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+        # An answer to HEAD has no body: what came after the headers would be taken for the next answer.
+        return [] if request.method == "HEAD" else [body]
 
     def _sent(self, answer: Iterable[bytes], *, is_cut: bool) -> Iterator[bytes]:
         for part in answer:
