@@ -72,7 +72,7 @@ def test_int8_and_float_of_a_run_measure_alike(trained: tuple[Path, Path]) -> No
     assert abs(figures[0] - figures[1]) < 0.15
 
 
-@pytest.mark.parametrize("name", ["default", "fine"])
+@pytest.mark.parametrize("name", ["default", "default-float", "fine"])
 def test_bundled_model_finds_a_face_at_every_scale(name: str) -> None:
     data = pytest.importorskip("skimage.data", reason="the extra `demo` is not installed")
     portrait = data.astronaut()
