@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from pipeline import schema
 from pipeline.analyze import SegmentResult
-from pipeline.engine import Outcome
+from pipeline.attempts import Outcome
 from pipeline.indices import pack
 from pipeline.judging import Judging
 from pipeline.observer import Observer

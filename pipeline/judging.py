@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.analyze import SegmentResult
+from pipeline.attempts import Outcome
 from pipeline.content import known_state, same_content_key
 from pipeline.cores import available_cores
-from pipeline.engine import Outcome, WorkerPool
+from pipeline.engine import WorkerPool
 from pipeline.errors import InputError
 from pipeline.indices import IndexedSource, IndexFolder, PackedIndex
 from pipeline.ledger import COMPLETE, DUPLICATE, duplicate_source, failed_source, judged_source, recorded_source

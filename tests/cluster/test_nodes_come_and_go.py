@@ -21,9 +21,9 @@ from tests.faults.long_clips import repeat
 
 # The command line, with less patience where waiting would be all that a test does.
 IMPATIENT = """
-from pipeline import engine, workforce
-workforce.CENSUS_S, workforce.IDLE_S, engine.NEWCOMERS_S = 0.5, 1.0, 3.0
-engine.LOST_NODES = {lost_nodes}
+from pipeline import attempts, workforce
+workforce.CENSUS_S, workforce.IDLE_S, attempts.NEWCOMERS_S = 0.5, 1.0, 3.0
+attempts.LOST_NODES = {lost_nodes}
 from cli.main import main
 main()
 """

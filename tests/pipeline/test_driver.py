@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.driver_limit import made_index, made_rows
-from pipeline.engine import Outcome
+from pipeline.attempts import Outcome
 from pipeline.errors import FacemaskBatchError, StoreError
 from pipeline.indices import IndexFolder, PackedIndex, pack, unpack
 from pipeline.judging import Judging
