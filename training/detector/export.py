@@ -34,9 +34,10 @@ def to_float_tflite(network: keras.Model) -> bytes:
 
 
 def to_int8_tflite(network: keras.Model, calibration_rgb: Sequence[RgbImage]) -> bytes:
-    """int8 weights and activations, uint8 RGB in, float32 maps out.
+    """int8 weights and activations, int8 RGB in (a pixel's value less 128), float32 maps out.
 
-    The scaling of pixels to [-1, 1] is not an operation here but the quantisation of the input itself.
+    The scaling of pixels to [-1, 1] is not an operation here but the quantisation of the input itself. An unsigned
+    input would cost one: the runtime converts it a value at a time, which takes a sixth of the whole.
 
     Args:
         network: of `build_network`.
@@ -47,7 +48,7 @@ def to_int8_tflite(network: keras.Model, calibration_rgb: Sequence[RgbImage]) ->
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
+    converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.float32
 
     def representative() -> Iterator[list[Any]]:
