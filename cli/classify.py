@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from cli.options import NumberType
+
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -15,12 +17,14 @@ import click
 @click.option(
     "--detector", default="default", show_default=True, help="A bundled detector's name, a .tflite or a YuNet .onnx."
 )
-@click.option("--min-score", type=float, help="Least score of a face.  [default: the detector's own]")
-@click.option("--min-confidence", type=float, help="Below it a face is indeterminate.  [default: the model's own]")
+@click.option("--min-score", type=NumberType(0, 1), help="Least score of a face.  [default: the detector's own]")
+@click.option(
+    "--min-confidence", type=NumberType(0, 1), help="Below it a face is indeterminate.  [default: the model's own]"
+)
 @click.option("--crop", "is_crop", is_flag=True, help="The pictures are ready crops of one face each.")
 @click.option(
     "--picture-scale",
-    type=float,
+    type=NumberType(0, min_open=True),
     help="With --crop: what a picture shows, in face boxes.  [default: as the model sees]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -40,7 +44,11 @@ def classify(
     from pipeline.classify import MaskClassifier
     from pipeline.detect import open_detector
     from pipeline.images import read_image
+    from pipeline.writing import refuse_to_replace
     from training.judge import draw_faces, judge_crop, judge_photograph, save_pictures
+
+    if show is not None:
+        refuse_to_replace(show, images)
 
     model = MaskClassifier(classifier, min_confidence=min_confidence)
     finder = None if is_crop else open_detector(detector, min_score=min_score)

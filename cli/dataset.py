@@ -114,9 +114,6 @@ def suspects(data: Path, out: Path, folds: int, **settings: Any) -> None:
     Trains one small model for each fifth of the pictures and lets it judge that fifth. What you decide goes into a
     CSV of corrections (file, given_label, label, note) for `train --corrections`.
     """
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from training.config import TrainConfig
     from training.dataset import write_table
     from training.suspects import draw_sheets, find_suspects, out_of_fold

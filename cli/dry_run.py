@@ -6,22 +6,37 @@ from pathlib import Path
 
 import click
 
-from cli.text import printable
+from cli.progress import camera_warning
+from cli.text import counted, printable
 from pipeline.errors import FacemaskBatchError
+from pipeline.models_used import model_files
 from pipeline.probe import probe
 from pipeline.segments import plan
 from pipeline.settings import Settings
 from pipeline.sources import find_sources
 
 
-def show_plan(inputs: list[str], settings: Settings, exclude: Path | str | None) -> int:
-    """List every source with its frames and segments; returns the exit code."""
+def show_plan(inputs: list[str], settings: Settings, exclude: Path | str | None, configured: tuple[str, ...]) -> int:
+    """List every source with its frames and segments; returns the exit code.
+
+    Args:
+        inputs: what is to be audited.
+        settings: of the run.
+        exclude: the audit folder, which is not searched.
+        configured: cameras that the configuration file names.
+
+    Raises:
+        ModelError: a model of the run is missing or damaged.
+    """
+    model_files(settings)
     inventory = find_sources(
         inputs,
         camera_from=settings.camera_from,
         camera_files=settings.camera_files,
         exclude=str(exclude) if exclude is not None else None,
     )
+    if warning := camera_warning(configured, inventory):
+        click.echo(warning, err=True)
     n_frames, n_segments, media_s, n_failed = 0, 0, 0.0, 0
     click.echo(f"{'camera':<16} {'frames':>9} {'to judge':>9} {'segments':>8}  source")
     for source in inventory.sources:
@@ -41,7 +56,8 @@ def show_plan(inputs: list[str], settings: Settings, exclude: Path | str | None)
         n_segments += len(segments)
         media_s += index.duration_s or 0.0
     click.echo(
-        f"{len(inventory.sources)} sources, {media_s / 3600:.2f} h of recordings, {n_frames} frames to judge "
-        f"in {n_segments} segments; {len(inventory.others)} other files; {n_failed} sources cannot be read."
+        f"{counted(len(inventory.sources), 'source')}, {media_s / 3600:.2f} h of recordings, "
+        f"{counted(n_frames, 'frame')} to judge in {counted(n_segments, 'segment')}; "
+        f"{counted(len(inventory.others), 'other file')}; {counted(n_failed, 'source')} cannot be read."
     )
     return 0 if n_failed == 0 else 3

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from cli.options import NumberType
+
 
 @click.command("evaluate-detector")
 @click.argument("model")
@@ -29,7 +31,7 @@ import click
     help="Longer side of the network's input in pixels; the model's own by default.",
 )
 @click.option(
-    "--min-score", type=click.FloatRange(0, 1), help="Least score of a face in practice; the model's own by default."
+    "--min-score", type=NumberType(0, 1), help="Least score of a face in practice; the model's own by default."
 )
 @click.option(
     "--no-faces",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import click
 
 def export_models(run_folder: Path, quantize: tuple[str, ...], limits: str) -> None:
     """Write the .tflite models and cards of a run; one that disagrees with the Keras model is refused."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from training.config import TrainConfig
 
     config = TrainConfig.load(run_folder / "config.json")

@@ -51,7 +51,8 @@ poster = [[0.70, 0.05], [0.95, 0.05], [0.95, 0.40], [0.70, 0.40]]
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def init_config(file: Path, force: bool) -> None:
     """Write a commented configuration file to begin with.  [default: audit.toml]"""
-    from pipeline.errors import InputError
+    from cli.text import printable
+    from pipeline.errors import InputError, StoreError
 
     try:
         with file.open("w" if force else "x", encoding="utf-8") as stream:
@@ -59,5 +60,9 @@ def init_config(file: Path, force: bool) -> None:
     except FileExistsError:
         raise InputError("the file is there already", path=file, remedy="Give another name, or --force.") from None
     except OSError as error:
-        raise InputError(f"the file cannot be written ({error.strerror})", path=file) from error
-    click.echo(f"{file} written.")
+        raise StoreError(
+            f"the file cannot be written ({error.strerror})",
+            path=file,
+            remedy="Name a file in a folder that is there and writable.",
+        ) from error
+    click.echo(f"{printable(str(file))} written.")

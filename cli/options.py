@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 import typing
@@ -39,6 +40,16 @@ class DurationType(click.ParamType[float]):
             self.fail(f"{value!r} has more than 59 minutes or seconds", param, ctx)
         total_s = round(int(found["hours"] or 0) * 3600 + int(found["minutes"] or 0) * 60 + seconds, 6)
         return -total_s if found["sign"] else total_s
+
+
+class NumberType(click.FloatRange):
+    """A number within bounds. Python also reads `nan` and `inf`, which are none to work with."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
 
 
 class AuditType(click.ParamType["Path | str"]):
@@ -160,5 +171,5 @@ def _click_type(item: dataclasses.Field[Any], hint: Any) -> click.ParamType[Any]
     if kinds == {int}:
         return click.IntRange(minimum, maximum)
     if kinds == {float}:
-        return click.FloatRange(minimum, maximum)
+        return NumberType(minimum, maximum)
     return click.STRING

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import click
+from natsort import natsorted
 from tqdm import tqdm
 
-from cli.text import printable
+from cli.text import counted, printable
 from pipeline.auditing import Observer
 from pipeline.ledger import COMPLETE
 from pipeline.sources import Inventory
@@ -18,10 +20,42 @@ _LINE_EVERY_S = 30.0
 _MAX_LISTED = 5
 
 
-class ProgressDisplay(Observer):
-    """Writes to standard error, so that standard output holds the results alone."""
+class FailureDisplay(Observer):
+    """Tells of what went wrong, on standard error, so that standard output holds the results alone.
 
-    def __init__(self) -> None:
+    Args:
+        configured: cameras that the configuration file names.
+    """
+
+    def __init__(self, configured: Iterable[str] = ()) -> None:
+        self._configured = tuple(configured)
+
+    def found(self, inventory: Inventory) -> None:
+        if warning := camera_warning(self._configured, inventory):
+            say(warning)
+
+    def finished(self, record: dict[str, Any]) -> None:
+        if record["status"] == COMPLETE:
+            return
+        what = f"same content as {record['duplicate_of']}" if record.get("duplicate_of") else record["error"]
+        say(f"{record['status']}: {printable(record['source'])}: {printable(str(what))}")
+
+    def delayed(self, reason: str) -> None:
+        say(f"{printable(reason)}; the run goes on, and what it commits follows later.")
+
+    def close(self) -> None:
+        """Nothing is on display."""
+
+
+class ProgressDisplay(FailureDisplay):
+    """Shows how the audit goes on, too.
+
+    Args:
+        configured: cameras that the configuration file names.
+    """
+
+    def __init__(self, configured: Iterable[str] = ()) -> None:
+        super().__init__(configured)
         self._bar: tqdm[Any] | None = None
         self._is_terminal = sys.stderr.isatty()
         self._began = self._last_line = time.monotonic()
@@ -32,11 +66,11 @@ class ProgressDisplay(Observer):
 
     def found(self, inventory: Inventory) -> None:
         n_videos = sum(source.kind == "video" for source in inventory.sources)
-        say(f"{n_videos} recordings and {len(inventory.sources) - n_videos} image folders found.")
+        n_folders = len(inventory.sources) - n_videos
+        say(f"{counted(n_videos, 'recording')} and {counted(n_folders, 'image folder')} found.")
+        super().found(inventory)
         if inventory.others:
-            names = ", ".join(printable(name) for name in inventory.others[:_MAX_LISTED])
-            more = " and more" if len(inventory.others) > _MAX_LISTED else ""
-            say(f"{len(inventory.others)} other files left alone: {names}{more}.")
+            say(f"{counted(len(inventory.others), 'other file')} left alone: {_some(inventory.others)}.")
         for name in inventory.repeated:
             say(f"{printable(name)} was given more than once; it is audited once.")
 
@@ -74,21 +108,12 @@ class ProgressDisplay(Observer):
             left = f"{self._left()} left" if self._n_indexed == self._n_sources else self._still_indexing()[2:]
             say(f"{self._n_judged} of {n_todo} frames, {self._speed()}, {left}")
 
-    def finished(self, record: dict[str, Any]) -> None:
-        if record["status"] == COMPLETE:
-            return
-        what = f"same content as {record['duplicate_of']}" if record.get("duplicate_of") else record["error"]
-        say(f"{record['status']}: {printable(record['source'])}: {printable(str(what))}")
-
     def finishing(self, step: str, n_done: int, n_all: int) -> None:
         if step == "pictures":
             self._pictures.pictured(n_done, n_all)
             return
         self.close()
         say("Finding persons and incidents." if step == "incidents" else "Writing the report.")
-
-    def delayed(self, reason: str) -> None:
-        say(f"{printable(reason)}; the run goes on, and what it commits follows later.")
 
     def close(self) -> None:
         """Leave the bar as it stands."""
@@ -113,6 +138,23 @@ class ProgressDisplay(Observer):
             return "unknown time"
         elapsed_s = time.monotonic() - self._began
         return tqdm.format_interval(elapsed_s / self._n_judged * (self._n_frames - self._n_done - self._n_judged))
+
+
+def camera_warning(configured: Iterable[str], inventory: Inventory) -> str | None:
+    """What to say of cameras in the configuration that no source has: a mistyped name would change nothing."""
+    names = {source.camera for source in inventory.sources}
+    strange = [camera for camera in configured if camera not in names]
+    if not strange:
+        return None
+    return (
+        f"Warning: no source for {counted(len(strange), 'camera')} of the configuration ({_some(strange)}); "
+        f"found: {_some(natsorted(names))}."
+    )
+
+
+def _some(names: list[str]) -> str:
+    more = " and more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(printable(name) for name in names[:_MAX_LISTED]) + more
 
 
 class PicturesDisplay:

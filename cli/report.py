@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from cli.options import AuditType, LocalPathType
+from pipeline.report_settings import LANGUAGES
 
 
 @click.command()
 @click.argument("audit", type=AuditType())
-@click.option("--lang", "language", type=click.Choice(["en", "id"]), default="en", show_default=True)
+@click.option("--lang", "language", type=click.Choice(LANGUAGES), default="en", show_default=True)
 @click.option(
     "--out", type=LocalPathType(dir_okay=False, path_type=Path), help="The file.  [default: AUDIT/report.html]"
 )

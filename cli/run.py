@@ -32,7 +32,11 @@ EXIT_SOME_FAILED = 3
 @click.command(cls=SectionedCommand)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option(
-    "--list", "list_file", type=click.File("r"), help="File with further inputs, one a line; '-' for stdin."
+    "--list",
+    "list_file",
+    # Names of files may hold bytes that are no UTF-8; editors may put a mark before the first line.
+    type=click.File("r", encoding="utf-8-sig", errors="surrogateescape"),
+    help="File with further inputs, one a line; '-' for stdin.",
 )
 @click.option("--out", type=AuditType(), help="The audit folder, or its URL (s3://, gs://, az://).  [required]")
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds an audit.")
@@ -44,7 +48,7 @@ EXIT_SOME_FAILED = 3
     type=click.Path(dir_okay=False, path_type=Path),
     help="TOML file with settings of the run and of cameras; see `facemask-batch init-config`. Flags go before it.",
 )
-@click.option("--quiet", is_flag=True, help="Show no progress; results and errors only.")
+@click.option("--quiet", is_flag=True, help="Show no progress; results, warnings and failures only.")
 @settings_options
 @incident_options
 @report_options
@@ -67,6 +71,7 @@ def run(
     0 if every source is complete, 3 if some are not, 1 if the run failed, 2 for wrong usage.
     """
     rules = None
+    configured: tuple[str, ...] = ()
     camera_values: dict[str, Any] = {}
     if config_file is not None:
         from pipeline.camera_config import read_config
@@ -74,6 +79,7 @@ def run(
         config = read_config(config_file)
         values = under_flags(context, values, config.settings, config.incidents, config.report)
         camera_values, rules = config.camera_values, config.rules(values["time_zone"])
+        configured = tuple(camera.name for camera in config.cameras)
     settings = dataclasses.replace(settings_from(values), **camera_values)
     incidents, report = incident_settings_from(values), report_settings_from(values)
     given = [*inputs, *(line.rstrip("\r\n") for line in list_file or [] if line.strip())]
@@ -82,14 +88,14 @@ def run(
     if dry_run:
         from cli.dry_run import show_plan
 
-        return show_plan(given, settings, exclude=out)
+        return show_plan(given, settings, out, configured)
     if out is None:
         raise click.UsageError("Say where the audit goes: --out FOLDER.")
-    from cli.progress import ProgressDisplay
+    from cli.progress import FailureDisplay, ProgressDisplay
     from pipeline import audit
 
     signal.signal(signal.SIGTERM, _interrupt)
-    display = None if quiet else ProgressDisplay()
+    display = (FailureDisplay if quiet else ProgressDisplay)(configured)
     try:
         summary = audit(
             given,
@@ -103,8 +109,7 @@ def run(
             rules=rules,
         )
     finally:
-        if display is not None:
-            display.close()
+        display.close()
     show_summary(summary)
     return 0 if summary.is_complete else EXIT_SOME_FAILED
 
@@ -127,7 +132,6 @@ def show_summary(summary: AuditSummary) -> None:
         count = summary.total(f"n_{label}")
         rows.append((f"  {label.replace('_', ' ')}", f"{count} ({share(count / n_faces if n_faces else None)})"))
     rows += [
-        ("Compliance rate", f"{share(summary.compliance_rate)} of the faces that could be judged"),
         *findings_rows(summary.findings),
         ("Time", f"{summary.elapsed_s:.1f} s"),
         ("Results", printable(str(summary.folder))),
@@ -137,17 +141,17 @@ def show_summary(summary: AuditSummary) -> None:
 
 def findings_rows(findings: Findings | None) -> list[tuple[str, str]]:
     """Persons, incidents and the report, as rows of the table at the end of a run."""
-    from cli.text import printable
-    from pipeline.schema import INDETERMINATE, WITH_MASK
+    from cli.text import printable, share
+    from pipeline.schema import WITH_MASK
 
     if findings is None:
         return []
-    persons = findings.incidents.n_persons
-    n_judged = sum(count for label, count in persons.items() if label != INDETERMINATE)
-    compliant = f"{persons[WITH_MASK]} of {n_judged} persons who could be judged complied throughout"
+    found = findings.incidents
+    n_complying, n_judged = found.n_persons[WITH_MASK], found.n_judged
     rows = [
-        ("Persons", f"{compliant}; {persons[INDETERMINATE]} indeterminate"),
-        ("Incidents", f"{findings.incidents.n_incidents}, {findings.evidence.n_pictured} of them with pictures"),
+        ("Persons", f"{sum(found.n_persons.values())}, of whom {n_judged} could be judged"),
+        ("Compliance rate", f"{share(found.compliance_rate)}: {n_complying} of {n_judged} with a mask throughout"),
+        ("Incidents", f"{found.n_incidents}, {findings.evidence.n_pictured} of them with pictures"),
     ]
     rows += [("No pictures", f"{count}: {reason}") for reason, count in findings.evidence.failures.items()]
     return [*rows, ("Report", printable(str(findings.report.path)))]

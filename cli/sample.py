@@ -55,7 +55,7 @@ def show_score(score: Score) -> None:
         [
             ("Answered", f"{score.n_answered}, {score.n_open} open"),
             ("Agreement", f"{agreeing}{interval(score.agreement_interval)}"),
-            ("Compliance rate", f"{share(score.audit_rate)} of the faces that the audit could judge"),
+            ("Rate of faces", f"{share(score.audit_rate)} of those that the audit could judge"),
             ("Corrected rate", f"{share(score.corrected_rate)}{interval(score.corrected_interval)}"),
         ]
     )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pipeline.percent import rounded_percent
+
 
 def printable(text: str) -> str:
     """The text with everything that could steer a terminal written as an escape."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
+def counted(number: int, what: str) -> str:
+    """The number with what it counts, as `1 recording` and `2 recordings`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def share(part: float | None) -> str:
-    """A share as a percentage, or a dash where there is none."""
-    return "-" if part is None else f"{100 * part:.1f} %"
+    """A share as a percentage, rounded as in the report, or a dash where there is none."""
+    return "-" if part is None else f"{rounded_percent(part):.1f} %"

@@ -52,9 +52,6 @@ def train(
     A run's settings, augmentation included, are in its config.json; with --config they are the defaults of all other
     options, and with --resume the run's own are.
     """
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from training.prepare import plan
 
     given = {name: _text(value) for name, value in options.items() if value is not None}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from cli.options import NumberType
+
 
 @click.command("train-detector")
 @click.argument("scenes", type=click.Path(exists=True, path_type=Path))
@@ -42,7 +44,7 @@ import click
     show_default=True,
     help="Side of a training canvas in pixels.",
 )
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True)
+@click.option("--learning-rate", type=NumberType(min=0, min_open=True), default=2e-3, show_default=True)
 @click.option(
     "--checkpoint-every",
     type=click.IntRange(min=1),
@@ -52,7 +54,7 @@ import click
 )
 @click.option(
     "--precision",
-    type=click.FloatRange(0, 1),
+    type=NumberType(0, 1),
     default=0.8,
     show_default=True,
     help="Share of right detections on the `val` photographs for which the model's default score is chosen.",

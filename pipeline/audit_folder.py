@@ -21,7 +21,7 @@ from pipeline.store import (
     TRACKS_FILE,
     table_paths,
 )
-from pipeline.writing import atomic_file, file_sha256
+from pipeline.writing import atomic_file, file_sha256, refuse_to_replace
 
 
 class AuditFolder:
@@ -31,7 +31,7 @@ class AuditFolder:
         folder: the audit folder.
 
     Raises:
-        StoreError: there is no audit in the folder.
+        StoreError: there is no audit in the folder, or its tables are of another version.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -40,8 +40,14 @@ class AuditFolder:
             run = read_run_file(self.folder)
         except StoreError as error:
             raise self._no_audit() from error
-        if run is None:
+        if run is None or "schema_version" not in run:
             raise self._no_audit()
+        if run["schema_version"] != schema.SCHEMA_VERSION:
+            raise StoreError(
+                f"its tables are of version {run['schema_version']}, not {schema.SCHEMA_VERSION}",
+                path=self.folder,
+                remedy=f"Use facemask-batch {run.get('tool_version')}, which made it, or audit anew.",
+            )
         self.run: dict[str, Any] = run
 
     @property
@@ -50,6 +56,15 @@ class AuditFolder:
         written = self.run.get("settings", {})
         known = {item.name for item in dataclasses.fields(Settings)}
         return Settings(**{name: value for name, value in written.items() if name in known})
+
+    def model(self, role: str) -> str:
+        """The model of a role, `detector` or `classifier`: the file that judged, or its name if that file is gone."""
+        path: str | None = self.run.get("models", {}).get(role, {}).get("path")
+        return path if path is not None and Path(path).is_file() else str(getattr(self.settings, role))
+
+    def refuse_inputs(self, out: str | Path) -> None:
+        """Raise StoreError where a file that is about to be written is a recording or an image of the audit."""
+        refuse_to_replace(out, (path for record in self.sources() for path in _files(record, Path(out).name)))
 
     def sources(self) -> list[dict[str, Any]]:
         """The rows of sources.parquet, by camera, start and name."""
@@ -112,6 +127,12 @@ class AuditFolder:
                 remedy = "The audit has not ended; the same `facemask-batch run` command goes on with it."
             raise StoreError(f"the audit holds no {name}", path=self.folder, remedy=remedy)
         return _read_table(path, columns)
+
+
+def _files(record: dict[str, Any], name: str) -> list[Path]:
+    """The files of a source that may have a name: its recording, by whatever name, or that image of its folder."""
+    path = Path(record["path"])
+    return [path] if record["kind"] == "video" else [path / name]
 
 
 def _source_table(path: Path, of_schema: pa.Schema, columns: list[str] | None) -> pa.Table:

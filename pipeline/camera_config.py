@@ -14,7 +14,6 @@ from typing import Any
 
 from pipeline.camera_names import camera_name
 from pipeline.cameras import CameraRules, Hours, Zone
-from pipeline.clock import parse_moment, zone
 from pipeline.errors import ConfigError
 from pipeline.report_settings import IncidentSettings, ReportSettings
 from pipeline.settings import Settings
@@ -95,7 +94,12 @@ def read_config(path: str | Path) -> AuditConfig:
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration cannot be read ({error})", path=path) from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"the configuration cannot be read ({reason})",
+            path=path,
+            remedy="`facemask-batch init-config` writes one to begin with.",
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"this is no TOML ({error})", path=path) from error
     try:
@@ -135,10 +139,6 @@ def _camera(entry: dict[str, Any]) -> CameraConfig:
         raise ConfigError(f"{where}: such a name cannot be kept", remedy=f"Write {camera_name('', name, None)!r}.")
     _check_keys(entry, _CAMERA_KEYS, where)
     settings = _typed({key: value for key, value in entry.items() if key in CAMERA_SETTINGS}, Settings, where)
-    if "time_zone" in settings:
-        zone(settings["time_zone"])
-    if "start_time" in settings:
-        parse_moment(settings["start_time"], settings.get("time_zone", "UTC"))
     return CameraConfig(
         name=name,
         files=_texts(entry.get("files", ()), f"{where}: files"),

@@ -139,5 +139,9 @@ def _write(path: Path, writer: Callable[[IO[bytes]], None]) -> Path:
         with atomic_file(path) as file:
             writer(file)
     except OSError as error:
-        raise StoreError(f"the export cannot be written ({error.strerror})", path=path) from error
+        raise StoreError(
+            f"the export cannot be written ({error.strerror})",
+            path=path,
+            remedy="Give --out a folder that you may write to.",
+        ) from error
     return path

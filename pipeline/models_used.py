@@ -16,7 +16,7 @@ from pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model as run.json names it."""
+    """A model as run.json names it: by its whole path, for whoever looks for it from another folder."""
 
     name: str
     path: str
@@ -57,11 +57,11 @@ def _paths(name_or_path: str, task: str) -> tuple[Path, list[Path]]:
 
 def _model_file(name_or_path: str, task: str) -> ModelFile:
     if name_or_path.endswith(".onnx"):
-        path = Path(name_or_path)
+        path = Path(name_or_path).absolute()
         try:
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise ModelError(f"the model cannot be read ({error.strerror})", path=path) from error
         return ModelFile(path.stem, str(path), sha256)
     card = load_card(resolve_model(name_or_path, task), task)
-    return ModelFile(card.name, str(card.model_path), card.sha256)
+    return ModelFile(card.name, str(card.model_path.absolute()), card.sha256)

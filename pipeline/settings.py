@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from pipeline.camera_names import camera_pattern
+from pipeline.clock import compile_time_pattern, parse_moment, zone
 from pipeline.errors import ConfigError
 
 
@@ -222,6 +225,12 @@ class Settings:
         check_bounds(self)
         for camera in self.cameras:
             self.for_camera(camera)  # raises where the two together make no sense
+        # These raise where a text is none of its kind: one mistake of the user, not one failure of every source.
+        zone(self.time_zone)
+        if self.start_time is not None:
+            parse_moment(self.start_time, self.time_zone)
+        compile_time_pattern(self.time_pattern)
+        camera_pattern(self.camera_from)
         chosen = [
             name
             for name, on in (
@@ -269,6 +278,8 @@ def check_bounds(settings: Any) -> None:
         value, minimum, maximum = getattr(settings, item.name), item.metadata["minimum"], item.metadata["maximum"]
         if value is None:
             continue
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{item.name} is {value}; it must be a finite number")
         choices = item.metadata["choices"]
         if choices is not None and value not in choices:
             raise ConfigError(f"{item.name} is {value!r}; it must be one of {', '.join(choices)}")

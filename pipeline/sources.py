@@ -13,7 +13,7 @@ from typing import Literal
 from natsort import natsorted
 
 from pipeline.camera_names import camera_name, camera_pattern, listed_camera, printable
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.objects import find_objects
 from pipeline.sniff import find_videos
 from pipeline.storage import check_url, is_url, local_path
@@ -87,7 +87,8 @@ def find_sources(
         exclude: a folder that is not searched, such as the audit's own; a path or a URL.
 
     Raises:
-        ConfigError: `camera_from` is no regular expression with a group, or a URL cannot be used.
+        ConfigError: `camera_from` is no regular expression with a group, a URL cannot be used, or the folder that is
+            not searched is an input.
         InputError: nothing was given, nothing that can be audited was found, or a store cannot be listed.
     """
     pattern = camera_pattern(camera_from)
@@ -102,6 +103,12 @@ def find_sources(
             continue
         for path in _expand(local_path(given)):
             if os.path.isdir(path):
+                if os.path.realpath(path) == excluded:
+                    raise ConfigError(
+                        "this folder is given as an input and as the audit's own, which is not searched",
+                        path=path,
+                        remedy=f"Give --out a folder of its own, such as {os.path.join(path, 'audit')}.",
+                    )
                 for file in _walk(path, excluded):
                     _sort_in(file, findings, given_by_name=False)
             else:

@@ -48,6 +48,11 @@ class AuditSummary:
 
     @property
     def compliance_rate(self) -> float | None:
+        """Of the persons who could be judged, the share with a mask worn correctly throughout; None without any."""
+        return self.findings.incidents.compliance_rate if self.findings is not None else None
+
+    @property
+    def faces_rate(self) -> float | None:
         """Of the faces that could be judged, the share with a mask worn correctly; None if there are none."""
         n_judged = sum(self.total(f"n_{label}") for label in schema.LABELS)
         return self.total(f"n_{schema.WITH_MASK}") / n_judged if n_judged else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -36,6 +36,25 @@ def atomic_file(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def refuse_to_replace(out: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Raise where a file that is about to be written is one of the inputs, by whatever path or link.
+
+    Args:
+        out: the file to write.
+        inputs: what must stay as it is; addresses in stores, and files that are not there, are no hindrance.
+
+    Raises:
+        StoreError: it is one of them.
+    """
+    if not os.path.isfile(out):
+        return
+    for path in inputs:
+        if os.path.isfile(path) and os.path.samefile(out, path):
+            raise StoreError(
+                "this file is an input, which is never written to", path=out, remedy="Give another file to write."
+            )
 
 
 def file_sha256(path: Path) -> str:

@@ -29,7 +29,10 @@ def first_frame(source: Source, at_s: float = 0.0) -> RgbImage:
     for segment in plan(index, Settings(start_s=at_s or None)):
         for frame in SegmentDecoder(segment).frames():
             return frame.picture.rgb()
-    raise DecodeError("no frame can be decoded there", path=source.path)
+    length = "" if index.duration_s is None else f" of the {index.duration_s:.1f} s that it lasts"
+    raise DecodeError(
+        f"no frame can be decoded at {at_s:g} s{length}", path=source.path, remedy="Choose another time with --at."
+    )
 
 
 def draw_zones(image: RgbImage, rules: CameraRules) -> RgbImage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,10 @@ class TrainConfig:
                 f"a view of {self.crop_scale} faces does not fit into pictures of {self.picture_scale} faces",
                 remedy="Lower --crop-scale, or name the margin of your pictures with --picture-scale.",
             )
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{field.name} must be a finite number, not {value}")
         for name in ("epochs", "batch_size", "learning_rate", "crop_scale", "street_weight", "limit"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")

@@ -70,9 +70,10 @@ def annotate(
     Raises:
         InputError: there is no such recording or incident, or the recording cannot be read.
         DecodeError: the recording has changed since it was judged.
-        StoreError: there is no audit in the folder, or the video cannot be written.
+        StoreError: there is no audit in the folder, or the video cannot be written, or would replace a recording.
     """
     audit = AuditFolder(folder)
+    audit.refuse_inputs(out)
     chosen = incident_of(audit, incident) if incident is not None else None
     spared = {chosen["track"]} if chosen is not None else set(audit.incidents(["track"])["track"].to_pylist())
     parts = parts_of(audit, source, chosen)
@@ -126,7 +127,12 @@ def _write_clip(
     except FacemaskBatchError:  # of the recording, told in its own words
         raise
     except (OSError, av.FFmpegError, ValueError) as error:
-        raise StoreError(f"the video cannot be written ({error})", path=out) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(
+            f"the video cannot be written ({reason})",
+            path=out,
+            remedy="Name an .mp4, .mkv or .mov file in a folder that is there and writable.",
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     if not n_frames:

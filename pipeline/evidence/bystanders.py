@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.detect import Detections, FaceDetector, default_min_score, open_detector
-from pipeline.errors import ModelError
 from pipeline.frames import Picture
 from pipeline.settings import Settings
 from pipeline.tiles import TiledFaceDetector
@@ -22,27 +20,25 @@ _FULL_SCORE_AREA = 0.1
 
 
 class BystanderFinder:
-    """The audit's own detector with a low threshold; finds nothing where its model is gone.
+    """The audit's own detector with a low threshold.
 
     Args:
+        model: the detector's file or name.
         settings: those of the audit.
+
+    Raises:
+        ModelError: the model is not there any more.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._detector: FaceDetector | None = None
-        with contextlib.suppress(ModelError):  # the faces that the audit found are blurred in any case
-            self._full_score = default_min_score(settings.detector)
-            detector = open_detector(
-                settings.detector,
-                detect_size=settings.detect_size,
-                min_score=_LEAST_SHARE_OF_SCORE * self._full_score,
-            )
-            self._detector = TiledFaceDetector(detector) if settings.tiles else detector
+    def __init__(self, model: str, settings: Settings) -> None:
+        self._full_score = default_min_score(model)
+        detector = open_detector(
+            model, detect_size=settings.detect_size, min_score=_LEAST_SHARE_OF_SCORE * self._full_score
+        )
+        self._detector: FaceDetector = TiledFaceDetector(detector) if settings.tiles else detector
 
     def find(self, picture: Picture, own_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(N, 4) boxes in pixels of what may be a face, without those whose centre lies in `own_xyxy`."""
-        if self._detector is None:
-            return np.zeros((0, 4))
         found = self._detector.detect(picture)
         boxes = found.boxes_xyxy.astype(np.float64)[may_be_faces(found, picture.size_wh, self._full_score)]
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.audit_folder import AuditFolder
-from pipeline.errors import DecodeError, InputError, StoreError
+from pipeline.errors import DecodeError, InputError, ModelError, StoreError
 from pipeline.evidence.blur import blur_faces
 from pipeline.evidence.bystanders import BystanderFinder
 from pipeline.evidence.pictures import face_crop, jpeg, with_box
@@ -72,6 +72,9 @@ class SourcePictures:
                     self._steps.step()
         except (InputError, DecodeError) as error:
             return error.cause
+        except ModelError as error:
+            # A face that the audit was not sure of would stay clear: no picture rather than that one.
+            return f"the detector is gone, without which not all other faces can be blurred ({error})"
         return None
 
     def _frames(self, indices: Iterable[int]) -> Iterator[Frame]:
@@ -89,7 +92,7 @@ class SourcePictures:
         own = np.asarray([row[name] for name in ("x1", "y1", "x2", "y2")])
         if not self._settings.no_blur:
             if self._bystanders is None:
-                self._bystanders = BystanderFinder(self._run_settings)
+                self._bystanders = BystanderFinder(self._audit.model("detector"), self._run_settings)
             others = np.concatenate(
                 [faces[faces[:, 1] != row["face_index"], 2:], self._bystanders.find(picture, own)]
             )

@@ -17,7 +17,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-import pipeline
 from pipeline.errors import StoreError
 from pipeline.report_settings import ReportSettings
 from pipeline.settings import Settings
@@ -104,7 +103,7 @@ class PictureMakers:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.evidence.worker", str(its.fileno())],
             pass_fds=[its.fileno()],
-            cwd=Path(pipeline.__file__).resolve().parents[1],
+            cwd=Path(__file__).resolve().parents[2],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=None if os.environ.get("FACEMASK_BATCH_DEBUG") else subprocess.DEVNULL,

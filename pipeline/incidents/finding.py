@@ -43,6 +43,16 @@ class IncidentSummary:
     n_incidents: int
     elapsed_s: float
 
+    @property
+    def n_judged(self) -> int:
+        """Persons who could be judged."""
+        return sum(count for label, count in self.n_persons.items() if label != schema.INDETERMINATE)
+
+    @property
+    def compliance_rate(self) -> float | None:
+        """Of them, the share with a mask worn correctly throughout; None if there are none."""
+        return self.n_persons[schema.WITH_MASK] / self.n_judged if self.n_judged else None
+
 
 def find_incidents(
     folder: str | Path,

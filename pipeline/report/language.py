@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pipeline.errors import ConfigError
+from pipeline.percent import rounded_percent
 from pipeline.report_settings import LANGUAGES
 
 if sys.version_info >= (3, 11):
@@ -55,12 +56,7 @@ class Language:
         """A share as a percentage, or a dash where there is none; never rounded up to 100 nor down to 0."""
         if share is None:
             return _NOTHING
-        rounded = round(100 * share, 1)
-        if share < 1:
-            rounded = min(rounded, 99.9)
-        if share > 0:
-            rounded = max(rounded, 0.1)
-        return f"{self.number(rounded, 1)}{self.texts['percent_sign']}"
+        return f"{self.number(rounded_percent(share), 1)}{self.texts['percent_sign']}"
 
     def duration(self, seconds: float) -> str:
         """A length of time in the unit that suits it."""

@@ -50,17 +50,24 @@ def write_report(folder: str | Path, language: str = "en", out: str | Path | Non
         out: where to; report.html in the folder otherwise.
 
     Raises:
-        StoreError: there is no audit in the folder, its incidents were not found yet, or the file cannot be written.
+        StoreError: there is no audit in the folder, its incidents were not found yet, or the file cannot be written
+            or would replace a recording.
         ConfigError: there is no such language.
     """
     audit = AuditFolder(folder)
     path = Path(out) if out is not None else audit.folder / REPORT_FILE
+    if out is not None:
+        audit.refuse_inputs(path)
     content = _render(audit, Language.load(language)).encode()
     try:
         with atomic_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise StoreError(f"the report cannot be written ({error.strerror})", path=path) from error
+        raise StoreError(
+            f"the report cannot be written ({error.strerror})",
+            path=path,
+            remedy="Name a file in a folder that is there and writable.",
+        ) from error
     return Report(path, len(content))
 
 

@@ -60,7 +60,7 @@ def draw_sample(folder: str | Path, out: str | Path, n_faces: int, seed: int = 1
     """
     audit, out = AuditFolder(folder), Path(out)
     if (out / SHEET_FILE).exists():
-        raise InputError("there is a sample already", path=out, remedy="Give another folder.")
+        raise InputError("there is a sample already", path=out, remedy="Give another folder with --out.")
     records = audit.judged_sources()
     sizes: Counter[tuple[str, str]] = Counter()
     for record in records:

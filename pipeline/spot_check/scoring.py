@@ -121,18 +121,31 @@ def _read(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             sample = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the sheet cannot be read ({error})", path=path) from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(
+            f"the sheet cannot be read ({reason})",
+            path=path,
+            remedy="Give the sample.csv that `facemask-batch sample AUDIT` wrote; save it as CSV in UTF-8.",
+        ) from error
     # Spreadsheet programs of some countries write semicolons.
     delimiter = ";" if sample.split("\n", 1)[0].count(";") > sample.split("\n", 1)[0].count(",") else ","
-    rows = list(csv.DictReader(io.StringIO(sample, newline=""), delimiter=delimiter))  # names may hold line breaks
-    if not rows or not set(COLUMNS) <= set(rows[0]):
+    reader = csv.DictReader(io.StringIO(sample, newline=""), delimiter=delimiter)  # names may hold line breaks
+    # Spreadsheet programs leave empty rows behind.
+    rows = [(reader.line_num, row) for row in reader if any(isinstance(v, str) and v.strip() for v in row.values())]
+    if not rows or not set(COLUMNS) <= set(rows[0][1]):
         raise InputError("this is no sheet of `facemask-batch sample`", path=path, remedy="Keep all of its columns.")
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         row["answer"] = (row["answer"] or "").strip().lower().replace(" ", "_")
+        if not (row["stratum_faces"] or "").isdecimal():
+            raise InputError(
+                f"line {number}: {row['stratum_faces']!r} in the column stratum_faces is no number",
+                path=path,
+                remedy="Change nothing but the column `answer`; draw the sample again where more was changed.",
+            )
         if row["answer"] and row["answer"] not in ANSWERS:
             raise InputError(
                 f"line {number}: {row['answer']!r} is no answer",
                 path=path,
                 remedy=f"Answers are {', '.join(ANSWERS)}, or nothing.",
             )
-    return rows
+    return [row for _, row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,9 @@ import pytest
 
 from cli.main import COMMANDS
 from cli.options import DurationType, flag_name
+from cli.progress import FailureDisplay
 from pipeline.settings import Settings
+from pipeline.sources import find_sources
 
 SAMPLE_IMAGES = Path(__file__).parents[2] / "sample_media" / "gate_images"
 HEAVY = ("ray", "tensorflow", "cv2", "av", "pandas", "pyarrow", "numpy", "ai_edge_litert")
@@ -56,7 +59,14 @@ def test_every_setting_has_its_flag() -> None:
         (["run", "x.mp4", "--out", "y", "--fps", "2", "--keyframes"], "exclude each other"),
         (["run", "x.mp4", "--out", "y", "--start", "0:70"], "more than 59"),
         (["run", "x.mp4", "--out", "y", "--camera-from", "("], "no regular expression"),
+        (["run", "x.mp4", "--out", "y", "--fps", "nan"], "no finite number"),
+        (["run", "x.mp4", "--out", "y", "--time-zone", "Mars/Olympus"], "no time zone 'Mars/Olympus'"),
+        (["run", "x.mp4", "--out", "y", "--start-time", "yesterday"], "no ISO 8601 time"),
+        (["run", "x.mp4", "--out", "y", "--time-pattern", "(x)"], "lacks the groups"),
         (["run", "x.mp4", "--out", "y", "--no-such-flag"], "No such option"),
+        (["inspect", "x.mp4", "--time-zone", "Mars/Olympus"], "no time zone"),
+        (["classify", "x.jpg", "--min-confidence", "7"], "0<=x<=1"),
+        (["classify", "x.jpg", "--crop", "--picture-scale", "0"], "x>0"),
         (["no-such-command"], "No such command"),
     ],
 )
@@ -93,8 +103,17 @@ def test_an_audit_prints_its_result_and_ends_with_3_if_something_failed(tmp_path
     assert rows["Sources"].strip() == "2 (1 complete, 1 failed)"
     assert rows["Frames"].strip() == "3 to judge, 3 judged, 0 failed"
     assert "failed: " in done.stderr
+    assert rows["Compliance rate"].strip().endswith("with a mask throughout")
     assert "\x1b" not in done.stdout + done.stderr
     assert (tmp_path / "audit" / "sources.parquet").exists()
+
+
+def test_quiet_tells_failures_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    display = FailureDisplay()
+    display.found(find_sources([str(SAMPLE_IMAGES)]))
+    display.finished({"status": "complete", "source": "a.mp4", "error": None})
+    display.finished({"status": "failed", "source": "b\x1b.mp4", "error": "no such file"})
+    assert capsys.readouterr().err == "failed: b\\x1b.mp4: no such file\n"
 
 
 def test_dry_run_lists_the_work_and_writes_nothing(tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
@@ -111,3 +130,55 @@ def test_inspect_prints_what_the_probe_knows(clip_path: Callable[[str], Path]) -
     assert "75 indexed, nothing declared" in done.stdout
     assert "192 x 128" in done.stdout
     assert "not a recording" in done.stdout
+
+
+def test_a_list_may_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
+    listed = tmp_path / "inputs.txt"
+    listed.write_bytes(b"\xef\xbb\xbfno\xe9.mp4\n")  # with the mark that some editors put first
+    done = command("run", "--list", listed, "--dry-run")
+    assert done.returncode == 3
+    assert "no\\xe9.mp4: the file cannot be read" in done.stdout
+
+
+def test_the_audit_folder_cannot_be_an_input(tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
+    shutil.copy(clip_path("h264"), tmp_path)
+    done = command("run", tmp_path, "--out", tmp_path)
+    assert done.returncode == 2
+    assert "as an input and as the audit's own" in done.stderr
+    assert command("run", tmp_path, "--out", tmp_path / "audit", "--dry-run").returncode == 0
+
+
+def test_cameras_of_the_configuration_that_no_source_has_are_told(tmp_path: Path) -> None:
+    config = tmp_path / "audit.toml"
+    config.write_text('[[camera]]\nname = "gate_images"\n[[camera]]\nname = "loby"\n')
+    done = command("run", SAMPLE_IMAGES, "--config", config, "--dry-run")
+    assert done.returncode == 0
+    warning = "Warning: no source for 1 camera of the configuration (loby); found: gate_images."
+    assert done.stderr.strip() == warning
+
+
+def test_a_dry_run_checks_the_models(tmp_path: Path) -> None:
+    done = command("run", SAMPLE_IMAGES, "--classifier", "no-such-model", "--dry-run")
+    assert done.returncode == 1
+    assert "no such model" in done.stderr
+
+
+def test_classify_never_replaces_its_pictures(tmp_path: Path) -> None:
+    picture = Path(shutil.copy(SAMPLE_IMAGES / "gate1.jpg", tmp_path))
+    before = picture.read_bytes()
+    (tmp_path / "link.jpg").symlink_to(picture)
+    done = command("classify", picture, "--show", tmp_path / "link.jpg")
+    assert done.returncode == 1
+    assert "never written to" in done.stderr
+    assert picture.read_bytes() == before
+
+
+def test_zones_are_drawn_beside_the_pictures_not_over_them(tmp_path: Path) -> None:
+    shutil.copytree(SAMPLE_IMAGES, tmp_path / "gate")
+    config = tmp_path / "audit.toml"
+    config.write_text('[[camera]]\nname = "gate"\n')
+    for out, code in ((tmp_path / "gate" / "gate1.jpg", 1), (tmp_path / "zones.png", 0)):
+        assert command("zones", tmp_path / "gate", "--config", config, "--out", out).returncode == code
+    assert (tmp_path / "gate" / "gate1.jpg").read_bytes() == (SAMPLE_IMAGES / "gate1.jpg").read_bytes()
+    done = command("zones", tmp_path / "gone.mp4", "--config", config, "--out", tmp_path / "zones.png")
+    assert "No such file" in done.stderr

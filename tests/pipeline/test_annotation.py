@@ -11,8 +11,9 @@ import pytest
 from pipeline.annotation import annotate
 from pipeline.annotation.overlay import Overlay, overlay_of
 from pipeline.audit_folder import AuditFolder
-from pipeline.errors import InputError
+from pipeline.errors import InputError, StoreError
 from pipeline.incidents import IncidentSettings, find_incidents
+from pipeline.report import write_report
 from tests.audits import BARE, MadeSource, walk, write_audit
 from tests.gate import FPS, HEIGHT, N_FRAMES, OTHER, OWN, SIDE, WIDTH, Image8, detail, write_gate_audit
 
@@ -112,3 +113,15 @@ def test_what_is_not_there_is_told(audit: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not in the audit"):
         annotate(audit, tmp_path / "out.mp4", source="other.mp4")
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_recording_of_the_audit_is_never_replaced(audit: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "gate.mp4"
+    before = recording.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(recording)
+    for out in (recording, tmp_path / "link.mp4"):
+        with pytest.raises(StoreError, match="never written to"):
+            annotate(audit, out, incident=1)
+        with pytest.raises(StoreError, match="never written to"):
+            write_report(audit, out=out)
+    assert recording.read_bytes() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from pipeline.evidence.blur import blur_faces
 from pipeline.evidence.bystanders import may_be_faces
 from pipeline.evidence.pictures import face_crop
 from pipeline.incidents import find_incidents
+from pipeline.inference import BUNDLED_MODELS
+from pipeline.models_used import model_files
 from pipeline.report_settings import ReportSettings
+from pipeline.settings import Settings
 from tests.gate import HEIGHT, OTHER, OWN, SIDE, WIDTH, Image8, checkerboard, detail, drawn_frame, write_gate_audit
 
 
@@ -140,3 +144,24 @@ def test_the_larger_a_doubtful_box_the_surer_it_must_be() -> None:
     assert blurred(0.32) == [True, False, False, False]
     assert blurred(0.40) == [True, True, False, False]
     assert blurred(0.61) == [True] * 4
+
+
+def test_the_detector_that_judged_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for suffix in (".tflite", ".json"):
+        shutil.copy(BUNDLED_MODELS / f"default{suffix}", tmp_path / f"own{suffix}")
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(detector="own.tflite")
+    models = {role: model.as_dict() for role, model in model_files(settings).items()}
+    assert models["detector"]["path"] == str(tmp_path / "own.tflite")
+    audit = write_gate_audit(tmp_path, run={"settings": {"detector": "own.tflite"}, "models": models})
+    monkeypatch.chdir("/")
+    assert keep_evidence(audit, ReportSettings()).n_pictured == 1
+
+
+def test_without_the_detector_there_is_no_picture_of_others(tmp_path: Path) -> None:
+    audit = write_gate_audit(tmp_path, run={"settings": {"detector": "gone.tflite"}})
+    summary = keep_evidence(audit, ReportSettings())
+    assert summary.n_pictured == 0
+    (reason,) = summary.failures
+    assert "the detector is gone" in reason
+    assert keep_evidence(audit, ReportSettings(no_blur=True)).n_pictured == 1

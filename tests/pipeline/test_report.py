@@ -179,6 +179,17 @@ def test_a_report_needs_incidents_first(tmp_path: Path) -> None:
         write_report(write_audit(tmp_path / "audit", [MadeSource("a.mp4", [], 10)]))
 
 
+@pytest.mark.parametrize(("version", "cause"), [(None, "no audit folder"), ("99", "tables are of version 99")])
+def test_audits_of_another_version_are_not_read_as_if_they_were_of_this(
+    audit: Path, version: str | None, cause: str
+) -> None:
+    run = json.loads((audit / "run.json").read_text())
+    run.pop("schema_version")
+    (audit / "run.json").write_text(json.dumps(run if version is None else {**run, "schema_version": version}))
+    with pytest.raises(StoreError, match=cause):
+        write_report(audit)
+
+
 def test_of_too_many_incidents_the_longest_are_listed(audit: Path) -> None:
     faces: list[Seen] = []
     for number in range(30):

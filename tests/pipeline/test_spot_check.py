@@ -125,3 +125,13 @@ def test_wrong_answers_and_other_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="no sheet"):
         score_sheet(tmp_path / "other.csv")
+
+
+def test_rows_that_a_spreadsheet_program_leaves_empty_are_no_faces(tmp_path: Path) -> None:
+    filled = sheet(tmp_path, {("a", "with_mask"): (10, ["with_mask", "unsure"])})
+    text = filled.read_text(encoding="utf-8")
+    filled.write_text(f"{text},,,,,,,,\n\n", encoding="utf-8")
+    assert score_sheet(filled).n_answered == 2
+    filled.write_text(text.replace(",10,", ",ten,"), encoding="utf-8")
+    with pytest.raises(InputError, match="line 2: 'ten' in the column stratum_faces"):
+        score_sheet(filled)
