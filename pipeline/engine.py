@@ -27,7 +27,6 @@ from pipeline.storage import is_url, local_path
 from pipeline.worker import NotOnNode
 from pipeline.workforce import POLL_S, Member, Workforce
 
-_ANSWER_S = 0.1
 # Each takes the driver about a millisecond: a thousand workers are not asked every second.
 _QUESTIONS_PER_S = 200
 
@@ -143,14 +142,12 @@ class WorkerPool:
         return Outcome(attempted.task, answer)
 
     def _end_hung_workers(self, running: dict[Any, _Running[Task]]) -> None:
-        """Ask every worker how far it is; end those that have not moved for too long."""
-        if not running:
-            return
-        for entry in running.values():
-            entry.question = entry.question or entry.member.actor.progress.remote()
-        questions = {entry.question: entry for entry in running.values()}
-        # No longer: a frozen worker must not hold up the others. Its answer is looked for again next time.
-        answered, _ = ray.wait(list(questions), num_returns=len(questions), timeout=_ANSWER_S)
+        """Hear how far workers were when last asked, and ask again; end those that have not moved for too long."""
+        questions = {entry.question: entry for entry in running.values() if entry.question is not None}
+        answered: list[Any] = []
+        if questions:
+            # Without waiting: a frozen worker must not hold up the others, and Ray waits by a clock that may jump.
+            answered, _ = ray.wait(list(questions), num_returns=len(questions), timeout=0)
         now = time.monotonic()
         for question in answered:
             entry = questions[question]
@@ -162,6 +159,8 @@ class WorkerPool:
             entry.n_judged = progress[2]
             if progress != entry.progress:
                 entry.progress, entry.progress_since = progress, now
+        for entry in running.values():
+            entry.question = entry.question or entry.member.actor.progress.remote()
         for entry in running.values():
             if now - entry.progress_since > self._settings.stall_timeout_s:
                 ray.kill(entry.member.actor)

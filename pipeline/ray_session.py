@@ -29,6 +29,9 @@ _OPEN_FILES_ON_CLUSTER = 65_536
 _VITAL_PROCESSES = ("raylet", "gcs_server")
 # On one machine there is no other node to go on with: a busy one must not be declared dead for answering late.
 _PATIENCE = {"health_check_timeout_ms": 60_000, "health_check_failure_threshold": 20}
+# What Ray starts besides, and nobody asks on one machine: the dashboard (`include_dashboard` leaves out only its page),
+# what sends logs to the driver although `log_to_driver` is off, and the monitor of an autoscaler.
+_UNASKED = ("start_api_server", "start_log_monitor", "start_monitor")
 _TOKEN = (
     "The cluster asks for a token. Set RAY_AUTH_MODE=token, and give the token of its head node in RAY_AUTH_TOKEN or "
     "in the file ~/.ray/auth_token."
@@ -68,18 +71,19 @@ def start(address: str | None, n_workers: int, cpus_per_worker: int = 1) -> None
 def _start_here(n_cpus: int, quiet: dict[str, Any]) -> None:
     """Ray waits half a minute for a first sign of its own processes; a busy machine or a slow disk takes longer.
 
-    What a try has left behind ends with this process.
+    What a try has left behind ends with this process. The last one leaves nothing out.
     """
     for is_last in (False, False, True):
         try:
-            ray.init(
-                address="local",
-                num_cpus=n_cpus,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _system_config=_PATIENCE,
-                **quiet,
-            )
+            with contextlib.nullcontext() if is_last else _few_processes():
+                ray.init(
+                    address="local",
+                    num_cpus=n_cpus,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _system_config=_PATIENCE,
+                    **quiet,
+                )
             return
         except Exception as error:
             # Other errors are of a kind of their own.
@@ -141,6 +145,24 @@ def _allow_open_files(n_workers: int, *, on_cluster: bool) -> None:
             remedy=f"Raise the limit (ulimit -n {needed}), or give fewer --workers.",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
+
+
+@contextlib.contextmanager
+def _few_processes() -> Iterator[None]:
+    """Within, Ray starts none of `_UNASKED`, which is a third of what starting takes and most of what ending does.
+
+    There is no setting for it. A release of Ray that names them otherwise starts everything.
+    """
+    module: Any = getattr(ray._private, "node", None)
+    node = getattr(module, "Node", None)
+    if node is None:
+        yield
+        return
+    module.Node = type("NodeOfFewProcesses", (node,), {name: lambda *args, **kwargs: None for name in _UNASKED})
+    try:
+        yield
+    finally:
+        module.Node = node
 
 
 @contextlib.contextmanager
