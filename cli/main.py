@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
 }
 
+_OWN_PACKAGES = ("cli", "pipeline", "training")
 EXIT_RUN_FAILED = 1
 EXIT_WRONG_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -94,6 +95,13 @@ def main(arguments: list[str] | None = None) -> None:
         if error.remedy:
             click.echo(f"\n{error.remedy}", err=True)
         sys.exit(EXIT_WRONG_USAGE if isinstance(error, ConfigError) else EXIT_RUN_FAILED)
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if debug or package in _OWN_PACKAGES:
+            raise
+        click.echo(f"Error: the Python package {package!r}, which this command needs, is not installed", err=True)
+        click.echo("\npip install 'facemask-batch[train]' installs what training and measuring need.", err=True)
+        sys.exit(EXIT_RUN_FAILED)
     sys.exit(outcome if isinstance(outcome, int) else 0)
 
 

@@ -43,6 +43,17 @@ def test_help_loads_nothing_heavy(name: str | None) -> None:
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
+def test_what_is_not_installed_is_told_with_the_extra_that_brings_it(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['sklearn'] = None; from cli.main import main\n"
+        f"main(['evaluate', 'accurate', {str(tmp_path)!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the Python package 'sklearn', which this command needs, is not installed\n")
+    assert "pip install 'facemask-batch[train]'" in done.stderr
+
+
 def test_every_setting_has_its_flag() -> None:
     page = command("run", "--help").stdout
     on_flags = [item.name for item in dataclasses.fields(Settings) if item.metadata["has_flag"]]
