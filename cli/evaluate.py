@@ -8,13 +8,17 @@ from typing import Any
 
 import click
 
+from cli.options import NumberType
+
 
 @click.command()
 @click.argument("model")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--compare", "other", help="A second model, compared on the same pictures.")
 @click.option(
-    "--picture-scale", type=float, help="What a picture shows, in face boxes.  [default: as the model sees]"
+    "--picture-scale",
+    type=NumberType(0, min_open=True),
+    help="What a picture shows, in face boxes.  [default: as the model sees]",
 )
 @click.option("--split", type=click.Path(path_type=Path), help="CSV of file and split; only its `val` is used.")
 @click.option("--corrections", type=click.Path(path_type=Path), help="CSV of corrected labels; both are reported.")
@@ -41,25 +45,28 @@ def evaluate(
     """Measure MODEL (a bundled model's name or a .tflite) on the labelled folder DATA.
 
     DATA holds with_mask/ and without_mask/ (incorrect_mask/), with or without a faces.csv. A folder whose pictures
-    carry the split of their training is measured with --split RUN/split.csv.
+    carry the split of their training is measured with --split RUN/split.csv. Pictures with a label that MODEL does
+    not know, as incorrect_mask for a model of two classes, are left out, and their number is said.
     """
     from pipeline.classify import MaskClassifier
     from pipeline.errors import ConfigError
-    from training.corrections import apply_corrections, clear_only
-    from training.dataset import read_dataset, write_table
+    from training.corrections import apply_corrections
+    from training.dataset import read_dataset, with_labels, write_table
     from training.metrics import STREET_SOURCES, report_text, summary
     from training.split import read_split
 
     names = [model] if other is None else [model, other]
-    table = read_dataset(data)
+    classifiers = {name: MaskClassifier(name) for name in names}
+    known = set.intersection(*(set(classifier.labels) for classifier in classifiers.values()))
+    table = _left_out_is_said(read_dataset(data), known, data)
     if split is not None:
         table = table[read_split(split, table) == "val"].reset_index(drop=True)
         if table.empty:
             raise ConfigError("the split holds no validation pictures", path=split)
     if corrections is not None:
         table = apply_corrections(table, corrections)
-    whole = {name: _predict(MaskClassifier(name), data, table, picture_scale, quiet) for name in names}
-    tables = {name: clear_only(predicted) for name, predicted in whole.items()}
+    whole = {name: _predict(classifiers[name], data, table, picture_scale, quiet) for name in names}
+    tables = {name: with_labels(predicted, known) for name, predicted in whole.items()}
     street = street_sources or STREET_SOURCES
     result: dict[str, Any] = {name: summary(predicted, street) for name, predicted in tables.items()}
     if corrections is not None:
@@ -76,6 +83,20 @@ def evaluate(
         click.echo(f"{name}\n{report_text(predicted)}")
     for name, figures in result.items():
         click.echo(_lines(name, figures))
+
+
+def _left_out_is_said(table: Any, known: set[str], data: Path) -> Any:
+    """The pictures whose label the models know; raises ConfigError if there is none."""
+    from pipeline.errors import ConfigError
+    from training.dataset import with_labels
+
+    for label, count in table["label"].value_counts().items():
+        if label not in known:
+            click.echo(f"{count} pictures labelled {label} are left out: not every model here knows them.", err=True)
+    kept = with_labels(table, known)
+    if kept.empty:
+        raise ConfigError("no picture has a label that the models know", path=data)
+    return kept.reset_index(drop=True)
 
 
 def _predict(classifier: Any, data: Path, table: Any, picture_scale: float | None, quiet: bool) -> Any:
@@ -116,8 +137,8 @@ def _lines(name: str, figures: dict[str, Any]) -> str:
     lines = [name] + [f"  {what:<22}{share:>8.2%} of {n}" for what, share, n in rows if share is not None]
     if figures["incorrect_mask"]:
         found = figures["incorrect_mask"]
-        lines.append(
-            f"  incorrect_mask: precision {found['precision']:.2%}, recall {found['recall']:.2%} of {found['n']}"
-        )
+        # A model that calls no picture so has no precision.
+        precision = "-" if found["precision"] is None else f"{found['precision']:.2%}"
+        lines.append(f"  incorrect_mask: precision {precision}, recall {found['recall']:.2%} of {found['n']}")
     lines.append(f"  expected calibration error {figures['expected_calibration_error']:.2%}")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ duplicates (`group`), where a picture came from (`source`) and how large the fac
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -50,6 +51,11 @@ def read_dataset(folder: Path) -> pd.DataFrame:
     else:
         table = table.assign(group=table["file"], source="", face_px=float("nan"))
     return table[["file", "label", "group", "source", "face_px", "split"]].reset_index(drop=True)
+
+
+def with_labels(table: pd.DataFrame, labels: Collection[str]) -> pd.DataFrame:
+    """The rows whose label is one of these."""
+    return table[table["label"].isin(labels)]
 
 
 def labels_of(table: pd.DataFrame) -> tuple[str, ...]:

@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.classify import MaskClassifier
-from pipeline.errors import ConfigError
 from pipeline.frames import RgbImage
 from pipeline.images import read_image
-from training.corrections import UNCLEAR
 from training.crops import reading_threads
 from training.metrics import PREFIX
 
@@ -37,15 +35,7 @@ def predict(
 
     Raises:
         DecodeError: a picture cannot be read.
-        ConfigError: the pictures have labels that the model does not know.
     """
-    unknown = sorted(set(table["label"]) - {*classifier.labels, UNCLEAR})
-    if unknown:
-        raise ConfigError(
-            f"the pictures are labelled {', '.join(unknown)}, which the model does not know",
-            path=folder,
-            remedy=f"This model knows {', '.join(classifier.labels)}; leave the other class folder out.",
-        )
     files = [folder / name for name in table["file"]]
     parts = []
     with reading_threads() as pool:

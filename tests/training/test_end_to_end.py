@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -19,7 +20,9 @@ from tests.training.drawn_faces import LABELS, draw_dataset
 from training.config import TrainConfig
 from training.dataset import read_dataset
 from training.evaluate import predict
+from training.export import convert
 from training.metrics import correct
+from training.network import build_classifier
 
 LEFT_BY_A_RUN = (
     "model.keras model.h5 model.fp32.tflite model.fp16.tflite model.int8.tflite model.int8.json card.json "
@@ -127,6 +130,36 @@ def test_evaluate_command(run_folder: Path, faces_folder: Path, capsys: pytest.C
     assert figures["low_95"] <= figures["accuracy_difference"] <= figures["high_95"]
     card = load_card(Path(models[0]), CLASSIFIER_TASK).values
     assert result[models[0]]["n"] == card["metrics"]["n"]
+
+
+@pytest.fixture
+def two_class_model(run_folder: Path, tmp_path: Path) -> str:
+    """An untrained model of two classes with a card."""
+    path = tmp_path / "two.tflite"
+    path.write_bytes(convert(build_classifier(32, 0.25, 1, 0.0), "fp32", np.zeros((0, 32, 32, 3), np.uint8)))
+    card = dict(load_card(run_folder / "model.fp32.tflite", CLASSIFIER_TASK).values)
+    card.update(labels=["with_mask", "without_mask"], sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    path.with_suffix(".json").write_text(json.dumps(card))
+    return str(path)
+
+
+def test_a_model_of_two_classes_is_evaluated_on_what_it_knows(
+    two_class_model: str, faces_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = read_dataset(faces_folder)["file"]
+    two_classes = files[~files.str.startswith("incorrect_mask/")]
+    split, corrections = tmp_path / "split.csv", tmp_path / "corrections.csv"
+    pd.DataFrame({"file": two_classes, "split": "val"}).to_csv(split, index=False)
+    corrections.write_text(f"file,given_label,label,note\n{two_classes.iloc[0]},with_mask,incorrect_mask,chin\n")
+    arguments = ["evaluate", two_class_model, str(faces_folder), "--json", "--quiet"]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--split", str(split), "--corrections", str(corrections)])
+    assert ended.value.code == 0
+    printed = capsys.readouterr()
+    assert "48 pictures labelled incorrect_mask are left out" in printed.err
+    result = json.loads(printed.out)
+    assert result[f"{two_class_model}, given labels"]["n"] == len(two_classes) == 96
+    assert result[two_class_model]["n"] == 95
 
 
 def test_labels_as_given_count_the_unclear_pictures_too(
