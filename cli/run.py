@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import signal
 from pathlib import Path
 from types import FrameType
@@ -93,7 +94,9 @@ def run(
         raise click.UsageError("Say where the audit goes: --out FOLDER.")
     from cli.progress import FailureDisplay, ProgressDisplay
     from pipeline import audit
+    from pipeline.without_pandas import spare_pandas
 
+    spare_pandas()
     signal.signal(signal.SIGTERM, _interrupt)
     display = (FailureDisplay if quiet else ProgressDisplay)(configured)
     try:
@@ -111,6 +114,7 @@ def run(
     finally:
         display.close()
     show_summary(summary)
+    gc.freeze()  # what is left goes with the process: looking through it for garbage would take a sixth of a second
     return 0 if summary.is_complete else EXIT_SOME_FAILED
 
 

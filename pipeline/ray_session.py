@@ -29,7 +29,7 @@ _OPEN_FILES_ON_CLUSTER = 65_536
 _VITAL_PROCESSES = ("raylet", "gcs_server")
 # On one machine there is no other node to go on with: a busy one must not be declared dead for answering late.
 _PATIENCE = {"health_check_timeout_ms": 60_000, "health_check_failure_threshold": 20}
-# What Ray starts besides, and nobody asks on one machine: the dashboard (`include_dashboard` leaves out only its page),
+# What Ray starts too, and nobody asks on one machine: the dashboard (`include_dashboard` leaves out its page only),
 # what sends logs to the driver although `log_to_driver` is off, and the monitor of an autoscaler.
 _UNASKED = ("start_api_server", "start_log_monitor", "start_monitor")
 _TOKEN = (

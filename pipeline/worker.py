@@ -64,6 +64,9 @@ class Worker:
         node_id = ray.get_runtime_context().get_node_id()
         node = Node(node_id, f"{socket.gethostname()} ({ray.util.get_node_ip_address()}, {node_id[:8]})")
         try:
+            from pipeline.without_pandas import spare_pandas
+
+            spare_pandas()
             from pipeline.analyze import Analyzer
             from pipeline.environment import differences, environment
 

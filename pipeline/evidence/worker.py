@@ -20,6 +20,7 @@ from pipeline.errors import StoreError
 from pipeline.evidence.of_source import SourcePictures
 from pipeline.memory_limit import limit_memory
 from pipeline.report_settings import ReportSettings
+from pipeline.without_pandas import spare_pandas
 
 HEARTBEAT_S = 0.5
 _PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent dies
@@ -89,6 +90,7 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     cv2.setNumThreads(1)
+    spare_pandas()
     try:
         Worker(Connection(int(sys.argv[1]))).serve()
     except BrokenPipeError:  # the parent has gone

@@ -22,6 +22,7 @@ from pipeline.incidents.of_camera import CameraFindings, findings_of_camera
 from pipeline.incidents.rows import CODES
 from pipeline.report_settings import IncidentSettings
 from pipeline.store import HOURS_FILE, INCIDENTS_FILE, TRACKS_FILE
+from pipeline.without_pandas import spare_pandas
 
 # Below it the start of processes takes longer than they save.
 _LEAST_SOURCES_FOR_PROCESSES = 200
@@ -114,7 +115,7 @@ def _of_cameras(cameras: list[_Camera], workers: int) -> Iterator[CameraFindings
         return
     # A fresh start, since what this process holds (threads, Ray) does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(cameras)), mp_context=context) as processes:
+    with ProcessPoolExecutor(min(workers, len(cameras)), mp_context=context, initializer=spare_pandas) as processes:
         yield from processes.map(_of_camera, cameras)
 
 

@@ -85,6 +85,7 @@ def test_dead_and_frozen_workers_are_replaced_and_clocks_may_jump(
     with running([recording], folder, *flags, environment=environment) as audit:
         audit.wait_until(lambda: audit.n_committed() >= 1 and len(audit.workers) == 3)
         assert_only_loopback(audit)
+        assert_few_processes(audit)
         crashed, frozen, _ = audit.workers
         frozen.send_signal(signal.SIGSTOP)
         crashed.send_signal(signal.SIGSEGV)
@@ -106,6 +107,13 @@ def assert_only_loopback(audit: RunningAudit) -> None:
         listening += [c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert listening
     assert {address.removeprefix("::ffff:") for address in listening} <= {"127.0.0.1", "::1"}
+
+
+def assert_few_processes(audit: RunningAudit) -> None:
+    """Ray's dashboard and monitors take long to start and to end, and nobody asks them anything."""
+    names = {Path(part).name for process in audit.ray_processes for part in process.cmdline()}
+    assert "raylet" in names
+    assert names.isdisjoint({"dashboard.py", "monitor.py", "log_monitor.py"})
 
 
 @pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
