@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.beginning import begin, now_utc
 from pipeline.engine import WorkerPool
+from pipeline.environment import libraries
 from pipeline.errors import StoreError
 from pipeline.judging import Judging
 from pipeline.models_used import model_files
@@ -42,7 +43,8 @@ def run_audit(
     )
     observer.found(inventory)
     models = model_files(settings)
-    store = AuditStore(Path(out), fingerprint(settings, {role: model.sha256 for role, model in models.items()}))
+    model_sha256 = {role: model.sha256 for role, model in models.items()}
+    store = AuditStore(Path(out), fingerprint(settings, model_sha256, libraries()))
     run = begin(store, given, settings, models, inventory, overwrite=overwrite)
     try:
         with WorkerPool(settings) as pool:

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
 
+from pipeline.environment import libraries
 from pipeline.errors import StoreError
 from pipeline.models_used import ModelFile
 from pipeline.schema import SCHEMA_VERSION
@@ -44,7 +45,7 @@ def begin(
         raise StoreError(
             f"the folder holds an audit made differently ({_difference(earlier, settings, models)})",
             path=store.folder,
-            remedy="Give another --out, the same settings as then to go on with it, or --overwrite to start anew.",
+            remedy=_remedy(earlier),
         )
     store.open()
     run = {
@@ -61,7 +62,8 @@ def begin(
         "other_files": {"count": len(inventory.others), "first": inventory.others[:_MAX_LISTED]},
         "given_more_than_once": inventory.repeated[:_MAX_LISTED],
         "host": {"python": platform.python_version(), "system": platform.platform()},
-        "packages": {name: version(name) for name in ("ai-edge-litert", "av", "numpy", "pyarrow", "ray")},
+        "libraries": libraries(),
+        "packages": {name: version(name) for name in ("pyarrow", "ray")},
         # Of the tables that earlier runs into this folder finished; those of this run follow at its end.
         "tables": earlier.get("tables", {}) if earlier is not None else {},
         # Pictures that are there already are not made again.
@@ -79,7 +81,26 @@ def _difference(earlier: dict[str, Any], settings: Settings, models: dict[str, M
             changed.append(f"the {role} is another file")
     if earlier.get("tool_version") != version("facemask-batch"):
         changed.append(f"by version {earlier.get('tool_version')}, this is {version('facemask-batch')}")
+    changed += [f"{name} was {was}, is {now}" for name, was, now in _changed_libraries(earlier)]
     return "; ".join(changed) or "its fingerprint is another"
+
+
+def _changed_libraries(earlier: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Names and versions, then and now, of what another version can change rows of."""
+    then, now = earlier.get("libraries", {}), libraries()
+    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    return [(name, then.get(name, "not known"), now.get(name, "missing")) for name in names]
+
+
+def _remedy(earlier: dict[str, Any]) -> str:
+    """How to go on with an audit that was made differently."""
+    same = ["the same settings"]
+    ours = earlier.get("tool_version")
+    if ours != version("facemask-batch"):
+        same.append(f"facemask-batch {ours}")
+    same += [f"{name} {was}" for name, was, _ in _changed_libraries(earlier)]
+    with_what = same[0] if len(same) == 1 else f"{', '.join(same[:-1])} and {same[-1]}"
+    return f"It goes on with {with_what}. Otherwise give another --out, or --overwrite to start anew."
 
 
 def now_utc() -> str:

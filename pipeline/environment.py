@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import av
+
 _PACKAGE = Path(__file__).parent
 # Distributions by what they decide: decoding, images, arithmetic. One of those in a row is installed.
 _LIBRARIES = (
@@ -23,11 +25,17 @@ _LIBRARIES = (
 @functools.cache
 def environment() -> dict[str, str]:
     """Names and versions of what decides rows, as it is in this process."""
-    found = {
+    return {
         "Python": ".".join(platform.python_version_tuple()[:2]),
-        "processor": platform.machine(),
         "facemask-batch": f"code {_code_sha256()[:12]}",
+        **libraries(),
     }
+
+
+@functools.cache
+def libraries() -> dict[str, str]:
+    """What of it this project does not bring itself; another version of any may give other rows."""
+    found = {"processor": platform.machine(), "FFmpeg": av.ffmpeg_version_info}
     for names in _LIBRARIES:
         found.update(_first_installed(names))
     return found

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -288,12 +289,19 @@ def check_bounds(settings: Any) -> None:
             raise ConfigError(f"{item.name} is {value}; it must be {bounds}")
 
 
-def fingerprint(settings: Settings, model_sha256: dict[str, str]) -> str:
-    """A short name for what decides the rows: settings, models and the tool's version, 16 hexadecimal digits."""
+def fingerprint(settings: Settings, model_sha256: dict[str, str], libraries: Mapping[str, str]) -> str:
+    """A short name for what decides the rows, 16 hexadecimal digits.
+
+    Args:
+        settings: of the run.
+        model_sha256: of each model file, by role.
+        libraries: versions of what decodes and computes, by name.
+    """
     decisive = {
         "settings": settings.as_dict(changing_rows_only=True),
         "models": model_sha256,
         "tool_version": version("facemask-batch"),
+        "libraries": dict(libraries),
     }
     text = json.dumps(decisive, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

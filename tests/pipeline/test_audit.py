@@ -18,7 +18,7 @@ import pipeline
 from pipeline.auditing import Observer
 from pipeline.errors import InputError, StoreError
 from pipeline.schema import FACES, FRAMES, LABELS, SOURCES
-from pipeline.settings import Settings
+from pipeline.settings import Settings, fingerprint
 from pipeline.summary import AuditSummary
 
 SAMPLE_MEDIA = Path(__file__).parents[2] / "sample_media"
@@ -135,6 +135,23 @@ def test_an_audit_of_another_version_is_not_continued(
     (folder / "run.json").write_text(json.dumps({**run, "tool_version": "0.0.9", "fingerprint": "0" * 16}))
     with pytest.raises(StoreError, match=r"by version 0\.0\.9, this is \d"):
         pipeline.audit([str(SAMPLE_MEDIA)], folder, Settings(workers=1, **QUICK))
+
+
+def test_an_audit_made_with_other_libraries_is_not_continued(
+    sample_audit: tuple[Path, AuditSummary], tmp_path: Path
+) -> None:
+    """Another decoder may decode damage otherwise, another runtime round otherwise."""
+    folder = tmp_path / "audit"
+    shutil.copytree(sample_audit[0], folder)
+    run = json.loads((folder / "run.json").read_text())
+    assert {"processor", "FFmpeg", "av"} < set(run["libraries"])
+    then = fingerprint(Settings(workers=1, **QUICK), {}, {**run["libraries"], "av": "14.0.0"})
+    assert then != fingerprint(Settings(workers=1, **QUICK), {}, run["libraries"])
+    libraries = {**run["libraries"], "av": "14.0.0"}
+    (folder / "run.json").write_text(json.dumps({**run, "libraries": libraries, "fingerprint": then}))
+    with pytest.raises(StoreError, match=r"made differently \(av was 14\.0\.0, is \d+\.\d+\.\d+\)") as caught:
+        pipeline.audit([str(SAMPLE_MEDIA)], folder, Settings(workers=1, **QUICK))
+    assert str(caught.value.remedy).startswith("It goes on with the same settings and av 14.0.0.")
 
 
 def test_other_settings_are_refused_and_overwrite_starts_anew(

@@ -123,4 +123,4 @@ def test_of_two_boxes_of_a_small_face_the_tile_s_is_taken() -> None:
 
 
 def test_tiles_make_another_audit() -> None:
-    assert fingerprint(Settings(tiles=True), {}) != fingerprint(Settings(), {})
+    assert fingerprint(Settings(tiles=True), {}, {}) != fingerprint(Settings(), {}, {})
