@@ -56,6 +56,7 @@ def made_index(source: Source, n_frames: int) -> SourceIndex:
         pts=pts,
         keys=keys,
         key_dts=pts[keys],
+        key_bytes=np.full_like(keys, 60_000),
         container="mov,mp4",
         codec="h264",
         size_wh=(1920, 1080),

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import av
 import av.container
+import av.video.codeccontext
 import av.video.stream
 from av.stream import Disposition
 
@@ -20,6 +21,7 @@ from pipeline.storage import is_url
 
 InputContainer: TypeAlias = av.container.InputContainer
 VideoStream: TypeAlias = av.video.stream.VideoStream
+VideoDecoder: TypeAlias = av.video.codeccontext.VideoCodecContext
 
 # Containers that recorders write. FFmpeg opens much else: playlists (HLS, concat) that name other files and hosts,
 # devices, text that it "plays" as terminal art, single images. None of that is a recording, and what a playlist names
@@ -32,6 +34,9 @@ _CONTAINERS = ",".join(
 _PROTOCOLS = "file"
 # What lies in a store is handed to FFmpeg as an open file; it opens nothing by itself.
 _NO_PROTOCOLS = "none"
+
+# The size of pictures may also change in midstream.
+_DECODER_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
 
 # FFmpeg's messages are for those who capture them; on the terminal they would mingle with the progress bar.
 av.logging.set_level(av.logging.ERROR)
@@ -83,10 +88,24 @@ def _open_container(file: Any, path: str, protocols: str) -> Iterator[tuple[Inpu
         context = stream.codec_context
         if context.width * context.height > MAX_PIXELS:
             raise DecodeError(f"pictures of {context.width} x {context.height} pixels are too large", path=path)
-        # The size may also change in midstream.
-        context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
+        context.options = {**context.options, **_DECODER_OPTIONS}
         stream.thread_count = 1
         yield container, stream
+
+
+def new_decoder(stream: VideoStream) -> VideoDecoder:
+    """A decoder for a recording's stream that knows of no packet yet.
+
+    Flushing one that has been used is not the same: FFmpeg's decoders keep headers, pictures to conceal damage with,
+    and what they think of the encoder.
+    """
+    with av.open(os.devnull, "w", format="null") as nowhere:  # PyAV copies a stream's parameters for muxers alone
+        decoder = nowhere.add_stream_from_template(stream, opaque=True).codec_context
+    assert isinstance(decoder, av.video.codeccontext.VideoCodecContext)
+    decoder.codec_tag = stream.codec_context.codec_tag
+    decoder.options = dict(_DECODER_OPTIONS)
+    decoder.thread_count = 1
+    return decoder
 
 
 def remote_file(container: InputContainer) -> RemoteFile | None:

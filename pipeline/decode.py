@@ -16,7 +16,6 @@ from pipeline.errors import DecodeError
 from pipeline.frames import ArrayPicture, Frame, VideoPicture
 from pipeline.images import read_images
 from pipeline.mp4_index import skip_samples
-from pipeline.needed_packets import packets_from_key, rewind
 from pipeline.probe import PTS
 from pipeline.segments import Segment
 from pipeline.soundness import SoundnessDecoder
@@ -54,8 +53,6 @@ class SegmentDecoder:
             return self._images()
         if self._segment.time_source != PTS:
             return self._video_by_order()
-        if np.isin(self._segment.wanted, self._segment.keys).all():
-            return self._key_frames()
         return self._video_by_pts()
 
     def _images(self) -> Iterator[Frame]:
@@ -85,33 +82,12 @@ class SegmentDecoder:
                     break
         self._count_failed()
 
-    def _key_frames(self) -> Iterator[Frame]:
-        """Where only key frames are wanted, each is decoded by itself and nothing else is."""
-        segment = self._segment
-        positions = {int(segment.pts[position]): int(position) for position in segment.wanted}
-        dts_of_key = dict(zip(segment.keys.tolist(), segment.key_dts.tolist(), strict=True))
-        first, last = int(segment.wanted[0]), int(segment.wanted[-1])
-        with open_recording(segment.source.path) as (container, stream):
-            skip_samples(container, stream)  # of a remote file only its key frames are fetched
-            packets = packets_from_key(container, stream, int(segment.pts[first]), dts_of_key[first])
-            if packets is None:
-                rewind(container, stream)
-                packets = demux(container, stream)
-            for packet in packets:
-                self._decoder.n_steps += 1
-                position = positions.get(packet.pts) if packet.pts is not None else None
-                if position is None:
-                    continue
-                for frame, is_sound in self._decoder.decode(iter([packet]), stream):
-                    yield from self._hand_out(position, frame, is_sound)
-                stream.codec_context.flush_buffers()
-                if position == last:
-                    break
-        self._count_failed()
-
     def _video_by_pts(self) -> Iterator[Frame]:
-        with open_recording(self._segment.source.path) as (container, stream):
-            for position, frame, is_sound in WantedFrames(self._segment, self._decoder, container, stream):
+        segment = self._segment
+        with open_recording(segment.source.path) as (container, stream):
+            if np.isin(segment.wanted, segment.keys).all():
+                skip_samples(container, stream)  # of a remote file only its key frames are fetched
+            for position, frame, is_sound in WantedFrames(segment, self._decoder, container, stream):
                 yield from self._hand_out(position, frame, is_sound)
         self._count_failed()
 

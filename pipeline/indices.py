@@ -37,7 +37,7 @@ COLUMNS = (
     *("start_timestamp", "timestamp_source", "frames_declared", "frames_indexed", "file_state"),
 )
 
-_ARRAYS = ("pts", "keys", "key_dts")
+_ARRAYS = ("pts", "keys", "key_dts", "key_bytes")
 _DIGEST_BYTES = 32
 _ABOUT_KEY, _INDEX_KEY = b"facemask_batch_source", b"facemask_batch_index"
 

@@ -1,8 +1,7 @@
-"""Which packets of a recording reach the decoder: from a key frame onwards, and only those that are needed."""
+"""Which packets of a group of pictures reach the decoder: only those that its wanted frames need."""
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_left
 from collections.abc import Iterator
 
@@ -10,9 +9,10 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.containers import InputContainer, VideoStream, demux, describe
 from pipeline.disposable import DisposableTest
-from pipeline.errors import InputError
+
+# A frame in two packets ends with one that may come after the time at which it is shown.
+_PACKETS_AFTER_THE_LAST = 4
 
 
 class NeededPackets:
@@ -41,12 +41,13 @@ class NeededPackets:
         self._passes_all = False
 
     def pass_all(self) -> None:
-        """Leave nothing out from now on."""
+        """Leave nothing out from now on, up to the last frame's second packet if it comes in two."""
         self._passes_all = True
 
     def __iter__(self) -> Iterator[av.Packet]:
         highest_pts: int | None = None
         last_wanted_pts = int(self._wanted_pts[-1])
+        n_after = 0
         for packet in self._packets:
             pts, is_wanted = packet.pts, self._is_wanted(packet)
             if is_wanted or not self._can_spare(packet, highest_pts):
@@ -56,11 +57,12 @@ class NeededPackets:
                     highest_pts = pts
             else:
                 self.is_partial = True
-            if self._passes_all:
-                continue
             # No packet is decoded after it is shown: a frame whose packet has not come by then has none.
-            if self._n_missing == 0 or (packet.dts is not None and packet.dts > last_wanted_pts):
+            n_after += packet.dts is not None and packet.dts > last_wanted_pts
+            if not self._passes_all and (n_after or self._n_missing == 0):
                 self.is_partial = True
+                return
+            if n_after > _PACKETS_AFTER_THE_LAST:
                 return
 
     def _is_wanted(self, packet: av.Packet) -> bool:
@@ -78,46 +80,3 @@ class NeededPackets:
         if self._passes_all or self._is_disposable is None or highest_pts is None:
             return False
         return packet.pts is not None and packet.pts < highest_pts and self._is_disposable(packet)
-
-
-def packets_from_key(
-    container: InputContainer, stream: VideoStream, key_pts: int, key_dts: int
-) -> Iterator[av.Packet] | None:
-    """Packets from the key frame with that time onwards, None if seeking does not arrive at or before it.
-
-    Containers seek by different clocks (mp4 and mkv by presentation, ts by decode time), so a seek by decode time
-    may arrive up to a group of pictures early; the packets before the key frame are dropped undecoded.
-    """
-    try:
-        container.seek(key_dts, stream=stream, backward=True)
-    except av.FFmpegError:
-        return None
-    return read_on_to_key(demux(container, stream), stream, key_pts, key_dts)
-
-
-def read_on_to_key(
-    packets: Iterator[av.Packet], stream: VideoStream, key_pts: int, key_dts: int
-) -> Iterator[av.Packet] | None:
-    """The rest of `packets` from the key frame with that time onwards, for a decoder that is empty again.
-
-    None if the key frame does not come.
-    """
-    stream.codec_context.flush_buffers()
-    try:
-        for packet in packets:
-            if packet.pts == key_pts:
-                return itertools.chain([packet], packets)
-            if packet.dts is not None and packet.dts > key_dts:
-                return None
-    except av.FFmpegError:
-        return None
-    return None
-
-
-def rewind(container: InputContainer, stream: VideoStream) -> None:
-    """Back to the first packet, also where the container cannot seek by time."""
-    try:
-        container.seek(container.start_time or 0, backward=True)
-    except av.FFmpegError as error:
-        raise InputError(f"cannot go back to the start ({describe(error)})", path=container.name) from error
-    stream.codec_context.flush_buffers()

@@ -24,6 +24,7 @@ class Packets:
 
     Attributes:
         pts, dts: (N,) int64, in the stream's time base; `pts` counts packets where their times make no sense.
+        n_bytes: (N,) int64, their sizes.
         is_key: (N,) bool, as the container flags them.
         n_discarded: further packets that are decoded and never shown.
         has_sound_times: whether each packet has a time of its own, and they are decoded in order.
@@ -33,6 +34,7 @@ class Packets:
 
     pts: npt.NDArray[np.int64]
     dts: npt.NDArray[np.int64]
+    n_bytes: npt.NDArray[np.int64]
     is_key: npt.NDArray[np.bool_]
     n_discarded: int
     has_sound_times: bool
@@ -67,6 +69,7 @@ def read_packets(
     table = skip_samples(container, stream, _CHECKED_KEYS + 2) if by_index else None
     pts: list[int | None] = []
     dts: list[int | None] = []
+    n_bytes: list[int] = []
     is_key: list[bool] = []
     n_discarded, n_keys_checked, keys_stand_alone = 0, 0, True
     error: str | None = None
@@ -84,6 +87,7 @@ def read_packets(
                     continue
                 pts.append(packet.pts)
                 dts.append(packet.dts)
+                n_bytes.append(packet.size)
                 is_key.append(key)
                 if key and len(pts) > 1 and n_keys_checked < _CHECKED_KEYS:
                     n_keys_checked += 1
@@ -103,6 +107,7 @@ def read_packets(
         dts=np.asarray(
             [shown if own is None else own for own, shown in zip(dts, shown_pts, strict=True)], dtype=np.int64
         ),
+        n_bytes=np.asarray(n_bytes, dtype=np.int64),
         is_key=np.asarray(is_key, dtype=np.bool_),
         n_discarded=n_discarded,
         has_sound_times=sound,

@@ -42,6 +42,7 @@ class SourceIndex:
         pts: (N,) int64, times of all frames in display order, in `time_base`; 0, 1, 2... where there are none.
         keys: (K,) int64, which of them are key frames that decoding can start at: positions in `pts`, ascending.
         key_dts: (K,) int64, what to seek for to arrive at a key frame: its decode time where the container has one.
+        key_bytes: (K,) int64, sizes of their packets: what tells that a seek has arrived at this one.
         frames_declared: how many frames the container claims to hold, None if it claims nothing.
         start, start_source: wall-clock start (UTC) and where it was read.
         error: why the index may be incomplete; None if it is whole.
@@ -56,6 +57,7 @@ class SourceIndex:
     pts: npt.NDArray[np.int64]
     keys: npt.NDArray[np.int64]
     key_dts: npt.NDArray[np.int64]
+    key_bytes: npt.NDArray[np.int64]
     container: str | None = None
     codec: str | None = None
     size_wh: tuple[int, int] | None = None
@@ -196,6 +198,7 @@ def _index_recording(
         pts=packets.pts[order] if times_hold else order.astype(np.int64),
         keys=keys,
         key_dts=packets.dts[order][keys],
+        key_bytes=packets.n_bytes[order][keys],
         container=said.container,
         codec=said.codec,
         size_wh=said.size_wh,
@@ -237,6 +240,7 @@ def _index_images(source: Source, content: Content) -> SourceIndex:
         pts=numbers,
         keys=numbers,
         key_dts=numbers,
+        key_bytes=np.zeros_like(numbers),
         frames_declared=len(source.files),
     )
 

@@ -8,22 +8,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.clock import compile_time_pattern, moment_in_name
-from pipeline.probe import PTS, SourceIndex
+from pipeline.cuts import Extent, Sharing, bounds
+from pipeline.probe import SourceIndex
 from pipeline.settings import Settings
 from pipeline.sources import Source
 
-IMAGES_PER_SEGMENT = 64
-# Segments are not made shorter than this to keep more workers busy: each opens the recording anew.
-_SHORTEST_S = 2.0
+_EARLIER_KEYS = 3
 
 IntArray = npt.NDArray[np.int64]
-Extent: TypeAlias = tuple[int, int]  # index of a segment's first frame in its source, number of its frames
+
+
+@dataclass(frozen=True)
+class KeyPacket:
+    """The packet of a key frame: its times, and its size, which tells it from others that claim its time."""
+
+    pts: int
+    dts: int
+    n_bytes: int
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,9 @@ class Segment:
         pts: (N,) int64, times of all frames of the segment in display order, in `time_base`.
         wanted: (M,) int64, which of them are to be judged: positions in `pts`, ascending.
         keys: (K,) int64, which of them are key frames: positions in `pts`, ascending.
-        key_dts: (K,) int64, what to seek for to arrive at each of them.
-        earlier_keys: (pts, dts) of some key frames before the segment, nearest first: where to begin when the
-            segment's own first key frame is damaged.
+        key_dts, key_bytes: (K,) int64, of the packet of each of them.
+        earlier_keys: the last key frames before the segment, nearest first: where to begin when the segment's own
+            first ones are damaged.
         origin_pts: time of the source's first frame.
         time_base: seconds a unit of `pts`.
         time_source: `pts` or `order`.
@@ -56,7 +62,8 @@ class Segment:
     wanted: IntArray
     keys: IntArray
     key_dts: IntArray
-    earlier_keys: tuple[tuple[int, int], ...]
+    key_bytes: IntArray
+    earlier_keys: tuple[KeyPacket, ...]
     origin_pts: int
     time_base: Fraction
     time_source: str
@@ -68,19 +75,27 @@ class Segment:
     def n_wanted(self) -> int:
         return len(self.wanted)
 
+    def key_packet(self, number: int) -> KeyPacket | None:
+        """A key frame by its place in `keys`; -1 is the last one before the segment. None where there is none."""
+        if number >= 0:
+            pts = int(self.pts[self.keys[number]])
+            return KeyPacket(pts, int(self.key_dts[number]), int(self.key_bytes[number]))
+        return self.earlier_keys[-1 - number] if -number <= len(self.earlier_keys) else None
+
     @property
     def extent(self) -> Extent:
         """Which frames of its source it has: one segment is known by it among all of the source."""
         return self.first_index, len(self.pts)
 
 
-def plan(index: SourceIndex, settings: Settings) -> Iterator[Segment]:
+def plan(index: SourceIndex, settings: Settings, sharing: Sharing | None = None) -> Iterator[Segment]:
     """The segments of a source that hold frames to be judged, in order.
 
     A recording without sound times is one segment: its frames can only be told apart by counting from the start.
     """
     sampled = sample(index, settings)
-    for number, (begin, end) in enumerate(itertools.pairwise(_bounds(index, settings.segment_s))):
+    cuts = bounds(index, settings.segment_s, settings.time_range_s, sharing or Sharing())
+    for number, (begin, end) in enumerate(itertools.pairwise(cuts)):
         first, last = np.searchsorted(sampled, [begin, end])
         if first == last:
             continue
@@ -94,9 +109,8 @@ def plan(index: SourceIndex, settings: Settings) -> Iterator[Segment]:
             wanted=sampled[first:last] - begin,
             keys=index.keys[first_key:end_key] - begin,
             key_dts=index.key_dts[first_key:end_key],
-            earlier_keys=tuple(
-                (int(index.pts[index.keys[place]]), int(index.key_dts[place])) for place in _fallbacks(int(first_key))
-            ),
+            key_bytes=index.key_bytes[first_key:end_key],
+            earlier_keys=_keys_before(index, int(first_key)),
             origin_pts=index.origin_pts,
             time_base=index.time_base,
             time_source=index.time_source,
@@ -130,21 +144,6 @@ def sample(index: SourceIndex, settings: Settings) -> IntArray:
     return everything[chosen]
 
 
-def shared_out_s(settings: Settings, n_sources: int, source_s: float, n_workers: int) -> float:
-    """Length of segments: as the settings say, shorter where that would leave workers without any.
-
-    Args:
-        settings: of the run.
-        n_sources: recordings of the run.
-        source_s: how much of this one is to be judged, in seconds; the others are taken to be alike.
-        n_workers: how many share the work.
-    """
-    n_segments = n_sources * max(1, _ceil(_exact(source_s) / _exact(settings.segment_s)))
-    if n_segments >= n_workers:
-        return settings.segment_s
-    return min(settings.segment_s, max(_SHORTEST_S, source_s * n_sources / (2 * n_workers)))
-
-
 def span_s(index: SourceIndex, settings: Settings) -> float:
     """How much of a recording is to be judged, in seconds of its own time; 0 for images."""
     start_s, end_s = settings.time_range_s
@@ -170,28 +169,12 @@ def _on_display(index: SourceIndex, fps: Fraction, start_s: Fraction, end_s: Fra
     return np.flatnonzero(first_instant < np.minimum(next_instant, n_instants)).astype(np.int64)
 
 
-def _bounds(index: SourceIndex, segment_s: float) -> list[int]:
-    """Positions at which segments begin, and the end."""
-    if index.n_frames == 0:
-        return [0]
-    if index.source.kind == "images":
-        return [*range(0, index.n_frames, IMAGES_PER_SEGMENT), index.n_frames]
-    bounds = [0]
-    if index.time_source == PTS:
-        length = max(1, _ceil(_exact(segment_s) / index.time_base))
-        while True:
-            # The first key frame that lies a segment's length after the last bound.
-            due = np.searchsorted(index.pts, index.pts[bounds[-1]] + length)
-            following = np.searchsorted(index.keys, max(int(due), bounds[-1] + 1))
-            if following >= len(index.keys):
-                break
-            bounds.append(int(index.keys[following]))
-    return [*bounds, index.n_frames]
-
-
-def _fallbacks(first_key: int) -> list[int]:
-    """Some of the key frames before key frame `first_key`: the nearest, some further back, the very first."""
-    return sorted({first_key - back for back in (1, 2, 4, 8, first_key) if 0 < back <= first_key}, reverse=True)
+def _keys_before(index: SourceIndex, first_key: int) -> tuple[KeyPacket, ...]:
+    places = range(max(0, first_key - _EARLIER_KEYS), first_key)
+    return tuple(
+        KeyPacket(int(index.pts[index.keys[place]]), int(index.key_dts[place]), int(index.key_bytes[place]))
+        for place in reversed(places)
+    )
 
 
 def _image_times(files: tuple[str, ...], settings: Settings) -> tuple[datetime | None, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +11,14 @@ from dataclasses import dataclass
 import av
 import av.video.frame
 
-from pipeline.containers import VideoStream, describe
+from pipeline.containers import VideoDecoder, VideoStream, describe, new_decoder
 
 # FFmpeg's AV_CODEC_FLAG_COPY_OPAQUE: a frame then carries what was attached to its packet.
 _COPY_OPAQUE = 1 << 7
 # How many pictures may be decoded before one that is shown before them, in any codec.
 _MAX_REORDERED = 16
+_MPEG4_PART_2 = "mpeg4"
+_PICTURES_TO_KNOW_AN_ENCODER = 2
 
 
 @dataclass(frozen=True)
@@ -95,22 +99,27 @@ class SoundnessDecoder:
     def decode(self, packets: Iterator[av.Packet], stream: VideoStream) -> Iterator[tuple[av.VideoFrame, bool]]:
         """Frames in display order, each with whether it is sound; errors are noted and decoding goes on.
 
+        Each call has a decoder of its own: what comes out depends on the packets and on nothing before them.
+
         Frames come out some packets after their own, so each packet is numbered and its frame carries the number:
         what was decoded before the damage is sound even if it comes out after it. And what is shown before the
         picture that it is decoded from waits until that one has come out and says whether it is corrupt.
         """
-        stream.codec_context.flags |= _COPY_OPAQUE
+        decoder = new_decoder(stream)
+        decoder.flags |= _COPY_OPAQUE
+        if decoder.name == _MPEG4_PART_2:
+            packets = self._shown_first_packet(packets, decoder)
         damage = _Damage()
         mark: _PacketMark | None = None
         key: _PacketMark | None = None
         held: deque[_HeldFrame] = deque()
-        n_held = 0 if self._times_are_known or not stream.codec_context.has_b_frames else _MAX_REORDERED
+        n_held = 0 if self._times_are_known or not decoder.has_b_frames else _MAX_REORDERED
         while True:
             packet = self._next(packets)
             if packet is not None:
                 packet.opaque = mark = _PacketMark.of(packet, mark, key)
                 key = mark if packet.is_keyframe else key
-            frames, is_intact = self._decoded(packet, stream)
+            frames, is_intact = self._decoded(packet, decoder)
             if mark is not None and not is_intact:
                 damage.add(mark)
             for frame in frames:
@@ -138,10 +147,25 @@ class SoundnessDecoder:
             self.last_error = describe(error)
             return None
 
-    def _decoded(self, packet: av.Packet | None, stream: VideoStream) -> tuple[list[av.VideoFrame], bool]:
+    def _shown_first_packet(self, packets: Iterator[av.Packet], decoder: VideoDecoder) -> Iterator[av.Packet]:
+        """The same packets, of which the decoder has seen the first and forgotten its picture.
+
+        Encoders end pictures of MPEG-4 Part 2 in several ways. FFmpeg takes every end for right until it has seen
+        two pictures, and from then on only what that encoder writes.
+        """
+        first = self._next(packets)
+        if first is None:
+            return iter(())
+        for _ in range(_PICTURES_TO_KNOW_AN_ENCODER):
+            with contextlib.suppress(av.FFmpegError):  # it comes again
+                decoder.decode(first)
+        decoder.flush_buffers()
+        return itertools.chain([first], packets)
+
+    def _decoded(self, packet: av.Packet | None, decoder: VideoDecoder) -> tuple[list[av.VideoFrame], bool]:
         """What comes out of the decoder for a packet, and whether the packet is intact."""
         try:
-            return stream.codec_context.decode(packet), packet is None or not packet.is_corrupt
+            return decoder.decode(packet), packet is None or not packet.is_corrupt
         except av.EOFError:
             return [], True
         except av.FFmpegError as error:

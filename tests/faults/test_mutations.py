@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import resource
 import signal
 import time
@@ -20,21 +19,11 @@ from pipeline.probe import probe
 from pipeline.segments import plan
 from pipeline.settings import Settings
 from pipeline.sources import Source
-from tests.clips import flip_bytes
 from tests.faults.harness import leftovers, running
+from tests.faults.mutations import KINDS, mutate
 
-KINDS = ("h264_b_frames", "h264_mkv", "mpeg4_avi", "h264_b_frames_ts")
 N_QUICK = 12
 N_SOAK = 1000
-
-
-def mutate(source: Path, target: Path, seed: int) -> None:
-    """Change 1 to 64 bytes; every fifth mutation also cuts the file somewhere."""
-    chance = random.Random(seed)
-    flip_bytes(source, target, seed=seed, count=chance.choice([1, 4, 16, 64]))
-    if seed % 5 == 4:
-        data = target.read_bytes()
-        target.write_bytes(data[: chance.randrange(1, len(data))])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -30,6 +30,7 @@ from pipeline.segments import Segment, plan
 from pipeline.settings import Settings
 from pipeline.sources import Source, find_sources
 from pipeline.store import AuditStore
+from tests.faults.long_clips import repeat
 
 CHOSEN = Settings(every=25, segment_s=1.0)
 TEN_MINUTES = 600 * 25
@@ -101,12 +102,12 @@ def recordings(tmp_path: Path, clip_path: Callable[[str], Path]) -> Path:
 
 
 def judge(
-    recordings: Path, audit: Path, workers: WorkersHere, *, retry_failed: bool = False
+    recordings: Path, audit: Path, workers: WorkersHere, chosen: Settings = CHOSEN, *, retry_failed: bool = False
 ) -> dict[str, dict[str, Any]]:
     """A run from start to end; records by name."""
     store = AuditStore(audit, "0" * 16)
     store.open()
-    judging = Judging(store, CHOSEN, workers, Observer(), retry_failed=retry_failed)  # type: ignore[arg-type]
+    judging = Judging(store, chosen, workers, Observer(), retry_failed=retry_failed)  # type: ignore[arg-type]
     return {Path(r["source"]).stem: r for r in judging.run(find_sources([str(recordings)]).sources)}
 
 
@@ -166,6 +167,28 @@ def test_a_run_interrupted_anywhere_goes_on_without_reading_again(
     done = [task for task in [*interrupted.answered, *rest.answered] if isinstance(task, Segment)]
     extents = [(segment.source.name, segment.extent) for segment in done]
     assert len(extents) - len(set(extents)) <= 1  # the last answer may have come too late to be kept
+    assert tables(tmp_path / "audit") == tables(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("changed", [{"segment_s": 0.4}, {"segment_s": 30.0}, {"segment_s": 30.0, "workers": 5}])
+def test_what_is_committed_stays_however_the_rest_is_cut(
+    tmp_path: Path, clip_path: Callable[[str], Path], changed: dict[str, Any]
+) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    repeat(clip_path("h264_b_frames"), folder / "long.mp4", 6)
+    undisturbed = judge(folder, tmp_path / "undisturbed", WorkersHere())
+    first, second = WorkersHere(n_tasks=3), WorkersHere()
+    with pytest.raises(KeyboardInterrupt):
+        judge(folder, tmp_path / "audit", first)
+    assert judge(folder, tmp_path / "audit", second, dataclasses.replace(CHOSEN, **changed)) == undisturbed
+    judged = [
+        frame
+        for task in (*first.answered, *second.answered)
+        if isinstance(task, Segment)
+        for frame in range(task.first_index, task.first_index + task.extent[1])
+    ]
+    assert len(judged) == len(set(judged))
     assert tables(tmp_path / "audit") == tables(tmp_path / "undisturbed")
 
 
@@ -248,9 +271,9 @@ def test_a_recording_that_waits_takes_little_memory(tmp_path: Path) -> None:
 def test_a_segment_of_images_travels_with_its_own_names_alone() -> None:
     names = tuple(f"image_{number:06d}.jpg" for number in range(50_000))
     source = Source("images", "/nowhere", "images", "gate", names)
-    index = dataclasses.replace(
-        made_index(source, len(names)), time_source="order", keys=np.arange(len(names)), key_dts=np.arange(len(names))
-    )
+    numbers = np.arange(len(names))
+    of_images = {"time_source": "order", "keys": numbers, "key_dts": numbers, "key_bytes": numbers}
+    index = dataclasses.replace(made_index(source, len(names)), **of_images)
     segments = list(plan(index, Settings()))
     assert max(len(pickle.dumps(segment)) for segment in segments) < 20_000
     assert [name for segment in segments for name in segment.source.files] == list(names)

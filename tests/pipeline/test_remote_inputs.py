@@ -96,14 +96,18 @@ def test_index_and_frames_are_those_of_the_local_file(clip: Clip, s3: S3Server) 
 def test_damage_is_told_as_of_the_local_file(broken_clip: BrokenClip, s3: S3Server) -> None:
     url = upload(s3, s3.bucket(), broken_clip.path.name, broken_clip.path)
     there, here = outcome(url), outcome(broken_clip.path)
-    if isinstance(there, dict) and isinstance(here, dict):
-        # The index of an mp4 has a key frame also where its content is damaged; local packets are looked at.
-        for name in ("keys", "key_dts"):
-            assert set(here.pop(name)) <= set(there.pop(name))
-    assert there == here
     settings = Settings(segment_s=1.0)
-    if isinstance(here, dict):
-        assert pixels(url, settings) == pixels(broken_clip.path, settings)
+    if not isinstance(there, dict) or not isinstance(here, dict):
+        assert there == here
+        return
+    # The index of an mp4 has a key frame also where its content is damaged; local packets are looked at. So there
+    # what was decoded before such a key frame comes out of a decoder that does not meet it.
+    keys_differ = there["keys"] != here["keys"]
+    for name in ("keys", "key_dts", "key_bytes"):
+        assert set(here.pop(name)) <= set(there.pop(name))
+    assert there == here
+    found, found_here = pixels(url, settings), pixels(broken_clip.path, settings)
+    assert set(found_here) <= set(found) if keys_differ else found_here == found
 
 
 def test_index_of_mp4_stands_for_its_packets(clip: Clip, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,7 @@ def segment(number: int) -> Segment:
         wanted=np.arange(FRAMES),
         keys=np.array([0]),
         key_dts=pts[:1],
+        key_bytes=np.array([1000]),
         earlier_keys=(),
         origin_pts=0,
         time_base=Fraction(1, 2),

@@ -1,0 +1,97 @@
+"""Packets of a recording from one of its key frames on, wherever the reader stands."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import av
+
+from pipeline.containers import InputContainer, VideoStream, demux, describe
+from pipeline.errors import InputError
+from pipeline.segments import KeyPacket
+
+# A key frame is followed by pictures shown before it; who wanted those has read past it by no more than this.
+_MOST_KEPT = 64
+
+
+class PacketsFromKeys:
+    """Reads a recording from key frames on: onwards where the next one is near, else by seeking.
+
+    Where seeking does not arrive, as in damaged containers, the recording is read from its start, undecoded: so its
+    index was made, and so every key frame that is in the index is reached.
+
+    Args:
+        container, stream: the recording, open.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self._rest: Iterator[av.Packet] | None = None  # what follows the last packet that was read
+        self._kept: list[av.Packet] = []  # the last packets that were read, from a key frame on
+        self._can_seek = True
+
+    def from_key(self, key: KeyPacket, *, is_near: bool) -> Iterator[av.Packet] | None:
+        """Packets in decode order from a key frame on; None if reading fails before it.
+
+        Args:
+            key: of this recording's index.
+            is_near: whether reading on is quicker than seeking, if the key frame lies ahead.
+        """
+        packets = None
+        if self._rest is not None and (is_near or not self._can_seek):
+            packets = _read_on(itertools.chain(self._kept, self._rest), key)
+        if packets is None and self._can_seek:
+            packets = self._sought(key)
+            self._can_seek = packets is not None
+        if packets is None:
+            rewind(self._container, self._stream)
+            packets = _read_on(demux(self._container, self._stream), key)
+        return self._watched(packets) if packets is not None else None
+
+    def from_start(self) -> Iterator[av.Packet]:
+        """All packets of the recording in decode order."""
+        rewind(self._container, self._stream)
+        return self._watched(demux(self._container, self._stream))
+
+    def _sought(self, key: KeyPacket) -> Iterator[av.Packet] | None:
+        # Containers seek by different clocks (mp4 and mkv by presentation, ts by decode time), so a seek by decode
+        # time may arrive up to a group of pictures early.
+        try:
+            self._container.seek(key.dts, stream=self._stream, backward=True)
+        except av.FFmpegError:
+            return None
+        return _read_on(demux(self._container, self._stream), key)
+
+    def _watched(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+        self._rest, self._kept = packets, []
+        for packet in packets:
+            if packet.is_keyframe or len(self._kept) == _MOST_KEPT:
+                self._kept = []
+            if packet.is_keyframe or self._kept:
+                self._kept.append(packet)
+            yield packet
+
+
+def _read_on(packets: Iterator[av.Packet], key: KeyPacket) -> Iterator[av.Packet] | None:
+    """The rest of `packets` from the key frame on; None if it does not come.
+
+    AVI does not store times but counts packets; where it is damaged, a seek arrives with another count.
+    """
+    try:
+        for packet in packets:
+            if packet.pts == key.pts:
+                return itertools.chain([packet], packets) if packet.size == key.n_bytes else None
+            if packet.dts is not None and packet.dts > key.dts:
+                return None
+    except av.FFmpegError:
+        return None
+    return None
+
+
+def rewind(container: InputContainer, stream: VideoStream) -> None:
+    """Back to the first packet, also where the container cannot seek by time."""
+    try:
+        container.seek(container.start_time or 0, backward=True)
+    except av.FFmpegError as error:
+        raise InputError(f"cannot go back to the start ({describe(error)})", path=container.name) from error
