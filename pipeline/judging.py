@@ -12,6 +12,7 @@ from pipeline.analyze import SegmentResult
 from pipeline.attempts import Outcome
 from pipeline.content import known_state, same_content_key
 from pipeline.cores import available_cores
+from pipeline.cuts import Extent, Sharing
 from pipeline.engine import WorkerPool
 from pipeline.errors import InputError
 from pipeline.indices import IndexedSource, IndexFolder, PackedIndex
@@ -19,7 +20,7 @@ from pipeline.ledger import COMPLETE, DUPLICATE, duplicate_source, failed_source
 from pipeline.observer import Observer
 from pipeline.probe import has_changed
 from pipeline.schedule import Schedule
-from pipeline.segments import Extent, Segment, plan, shared_out_s
+from pipeline.segments import Segment, plan
 from pipeline.settings import Settings
 from pipeline.sources import Source
 from pipeline.store import AuditStore
@@ -65,11 +66,11 @@ class Judging:
         self._opened: dict[str, _OpenSource] = {}
         self._n_wanted = self._n_done = self._n_judged = 0
         self._wanted_s = 0.0
-        self._n_sources = 0
+        self._place_of: dict[str, int] = {}
 
     def run(self, sources: list[Source]) -> list[dict[str, Any]]:
         """Records of all sources of the audit, those of earlier runs included."""
-        self._n_sources = len(sources)
+        self._place_of = {source.name: place for place, source in enumerate(sources)}
         schedule = Schedule(sources, self, lambda n_indexed: self._observer.indexed(n_indexed, len(sources)))
         for outcome in self._pool.run(iter(schedule), on_progress=self._report):
             if isinstance(outcome.task, Source):
@@ -124,8 +125,13 @@ class Judging:
 
     def _plan(self, found: IndexedSource) -> Iterator[Segment]:
         settings = self._settings.for_camera(found.source.camera)
-        length_s = shared_out_s(settings, self._n_sources, found.span_s, _known_workers(settings))
-        return plan(self._indices.get(found.source), dataclasses.replace(settings, segment_s=length_s))
+        n_after = len(self._place_of) - 1 - self._place_of[found.source.name]
+        sharing = Sharing(
+            n_workers=_known_workers(settings),
+            after_s=n_after * found.span_s,  # the others are taken to be alike
+            committed=self._store.segments_of(found.source_id),
+        )
+        return plan(self._indices.get(found.source), settings, sharing)
 
     def _count(self, found: IndexedSource) -> None:
         n_done = 0

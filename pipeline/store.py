@@ -26,9 +26,10 @@ import pyarrow.parquet as pq
 
 from pipeline import schema
 from pipeline.analyze import SegmentResult
+from pipeline.cuts import Extent
 from pipeline.run_file import RUN_FILE, read_run_file, write_run_file
 from pipeline.segment_files import Totals, is_whole_segment, join_segments, write_segment
-from pipeline.segments import Extent, Segment
+from pipeline.segments import Segment
 from pipeline.writing import atomic_file, file_sha256, storage_errors
 
 SOURCES_FILE = "sources.parquet"
@@ -83,6 +84,10 @@ class AuditStore:
     def has_segments_of(self, source_id: str) -> bool:
         """Whether any segment of a source that is not finished has been committed."""
         return source_id in self._committed
+
+    def segments_of(self, source_id: str) -> set[Extent]:
+        """What has been committed of a source that is not finished."""
+        return set(self._committed.get(source_id, ()))
 
     def commit_segment(self, segment: Segment, result: SegmentResult) -> None:
         """Keep the rows of a segment; nothing of it is kept if this is interrupted."""

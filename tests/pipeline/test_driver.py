@@ -189,7 +189,6 @@ def test_what_is_committed_stays_however_the_rest_is_cut(
         for frame in range(task.first_index, task.first_index + task.extent[1])
     ]
     assert len(judged) == len(set(judged))
-    assert tables(tmp_path / "audit") == tables(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("n_left", [0, 2000])

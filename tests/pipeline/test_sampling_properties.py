@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from pipeline.decode import SegmentDecoder
 from pipeline.errors import FacemaskBatchError
 from pipeline.probe import PTS, SourceIndex, probe
-from pipeline.segments import plan, shared_out_s
+from pipeline.segments import plan
 from pipeline.settings import Settings
 from pipeline.sources import Source
 from tests.clips.encoding import write_clip, x264
@@ -179,13 +179,3 @@ def memory_limited(more_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, limits)
-
-
-def test_segments_are_shortened_only_where_workers_would_have_none() -> None:
-    settings = Settings(segment_s=30.0)
-    assert shared_out_s(settings, 1, 3600.0, 16) == 30.0
-    assert shared_out_s(settings, 16, 10.0, 16) == 30.0
-    assert shared_out_s(settings, 1, 60.0, 4) == 7.5
-    assert shared_out_s(settings, 2, 10.0, 8) == 2.0
-    assert shared_out_s(Settings(segment_s=1.0), 1, 3.0, 8) == 1.0
-    assert shared_out_s(settings, 1, 0.0, 2) == 2.0
