@@ -23,7 +23,7 @@ _KINDS = (Settings, IncidentSettings, ReportSettings)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class DurationType(click.ParamType[float]):
+class DurationType(click.ParamType):  # not ParamType[float]: only newer versions of click know that
     """Seconds, or HH:MM:SS.mmm (hours may be left out); with a minus sign before it where that makes sense."""
 
     name = "time"
@@ -52,7 +52,7 @@ class NumberType(click.FloatRange):
         return number
 
 
-class AuditType(click.ParamType["Path | str"]):
+class AuditType(click.ParamType):
     """An audit folder: a local one, or the URL of one in a store."""
 
     name = "folder|url"
