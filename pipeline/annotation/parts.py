@@ -78,9 +78,15 @@ def _stretch(audit: AuditFolder, incident: dict[str, Any]) -> list[Record]:
 
 def _record(audit: AuditFolder, source: str) -> Record:
     for record in audit.judged_sources():
-        if source in (record["source"], record["path"]) or os.path.abspath(source) == record["path"]:
+        if source in (record["source"], record["path"]) or os.path.realpath(source) == os.path.realpath(
+            record["path"]
+        ):
             if record["kind"] != "video":
-                raise InputError("only recordings can be annotated", path=source)
+                raise InputError(
+                    "only recordings can be annotated",
+                    path=source,
+                    remedy="Pictures of its incidents are in evidence/; `facemask-batch classify --show` draws faces.",
+                )
             return record
     raise InputError(
         "this recording is not in the audit",

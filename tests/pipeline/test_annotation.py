@@ -107,6 +107,14 @@ def test_numbers_are_those_of_the_tables(tmp_path: Path) -> None:
         assert [face.track for face in overlay_of(audit, record).at(2.0)] == [tracks[record["source"]]]
 
 
+def test_a_recording_is_known_by_whatever_path_leads_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    audit = write_gate_audit(tmp_path, path=f"{tmp_path}/elsewhere/../gate.mp4")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("gate.mp4", f"{tmp_path}/gate.mp4", "../gate.mp4"):
+        assert annotate(audit, tmp_path / "out.mp4", source=name).n_frames == N_FRAMES
+
+
 def test_what_is_not_there_is_told(audit: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no incident 7"):
         annotate(audit, tmp_path / "out.mp4", incident=7)
