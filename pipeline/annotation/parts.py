@@ -85,7 +85,7 @@ def _record(audit: AuditFolder, source: str) -> Record:
                 raise InputError(
                     "only recordings can be annotated",
                     path=source,
-                    remedy="Pictures of its incidents are in evidence/; `facemask-batch classify --show` draws faces.",
+                    remedy="Pictures of incidents are in evidence/; `facemask-batch classify --show` draws faces.",
                 )
             return record
     raise InputError(

@@ -150,4 +150,5 @@ def _sampling(run: dict[str, Any]) -> dict[str, Any]:
         "fps": settings.get("fps"),
         "every": settings.get("every", 1),
         "keyframes": settings.get("keyframes", False),
+        "cameras": sorted(settings.get("cameras", {})),
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import openpyxl
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -124,6 +125,28 @@ def test_the_page_says_what_the_tables_say(audit: Path) -> None:
     assert "Failed 0.0 s 0.0 % 0" in text
     assert "Gaps between files 30.0 min 1 \N{MULTIPLICATION SIGN} more than 5 s" in text
     assert "Persons with" not in text or "nan" not in text.lower()
+
+
+def test_only_what_failed_is_warned_of(audit: Path) -> None:
+    def page(failed: str) -> str:
+        sources = pq.read_table(audit / "sources.parquet")
+        statuses = ["complete"] * (len(sources) - 1) + [failed]
+        place = sources.schema.get_field_index("status")
+        pq.write_table(sources.set_column(place, "status", pa.array(statuses)), audit / "sources.parquet")
+        return Path(write_report(audit).path).read_text(encoding="utf-8")
+
+    assert "Sources that are not complete: 1 of" in page("failed")
+    assert "Sources that are not complete: " not in page("duplicate")
+
+
+def test_cameras_with_settings_of_their_own_and_missing_pictures_are_named(audit: Path) -> None:
+    run = json.loads((audit / "run.json").read_text())
+    run["settings"] |= {"fps": 2.0, "cameras": {"lobby": {"fps": 1.0}}}
+    run["evidence"] = {"mode": "frames", "blur": True, "failures": {"the file is gone": 3}}
+    (audit / "run.json").write_text(json.dumps(run))
+    page = Path(write_report(audit).path).read_text(encoding="utf-8")
+    assert "settings of their own have: lobby" in page
+    assert "3 without a picture: the file is gone" in page
 
 
 def test_names_from_outside_cannot_become_markup(audit: Path) -> None:
