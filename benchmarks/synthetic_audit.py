@@ -147,7 +147,12 @@ def write_audit(folder: Path, n_cameras: int, n_days: int) -> None:
     cameras = [f"cam{number:04d}" for number in range(1, n_cameras + 1)]
     records = [write_source(folder, camera, day, random) for camera in cameras for day in range(n_days)]
     pq.write_table(pa.Table.from_pylist(records, schema=schema.SOURCES), folder / "sources.parquet")
-    run = {"tool_version": "synthetic", "status": "finished", "settings": {"time_zone": "UTC", "fps": 1 / INTERVAL_S}}
+    run = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "tool_version": "synthetic",
+        "status": "finished",
+        "settings": {"time_zone": "UTC", "fps": 1 / INTERVAL_S},
+    }
     (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
 
 

@@ -94,6 +94,7 @@ def run(
         raise click.UsageError("Say where the audit goes: --out FOLDER.")
     from cli.progress import FailureDisplay, ProgressDisplay
     from pipeline import audit
+    from pipeline.cores import available_cores
     from pipeline.without_pandas import spare_pandas
 
     spare_pandas()
@@ -110,6 +111,7 @@ def run(
             incidents=incidents,
             report=report,
             rules=rules,
+            processes=available_cores(),
         )
     finally:
         display.close()

@@ -26,6 +26,7 @@ def audit(
     incidents: IncidentSettings | None = None,
     report: ReportSettings | None = None,
     rules: Mapping[str, CameraRules] | None = None,
+    processes: int = 1,
 ) -> AuditSummary:
     """Audit recordings and image folders for mask compliance.
 
@@ -41,6 +42,8 @@ def audit(
         incidents: how faces become persons and incidents; defaults otherwise.
         report: which pictures are kept, and the language of the report; defaults otherwise.
         rules: in which zones and at which hours faces count, by camera; everywhere and always otherwise.
+        processes: how many find incidents where there are many sources. More than one asks of a script that its main
+            part is guarded by `if __name__ == "__main__"`.
 
     Returns:
         Counts, and a record of every source with its status: an input that fails does not raise, it is recorded.
@@ -72,7 +75,7 @@ def audit(
             observer=observer,
             exclude=None if opened.store is None else opened.store.url,
         )
-        findings = finish(opened.folder, incidents, report, rules, observer.finishing)
+        findings = finish(opened.folder, incidents, report, rules, observer.finishing, workers=processes)
         written = dataclasses.replace(findings.report, path=opened.place(Path(findings.report.path)))
         findings = dataclasses.replace(findings, report=written)
         return dataclasses.replace(summary, folder=opened.place(), findings=findings)

@@ -5,7 +5,6 @@ Messages are JSON: a recording may be what brought this process down, and nothin
 
 from __future__ import annotations
 
-import ctypes
 import json
 import signal
 import sys
@@ -19,11 +18,11 @@ from pipeline.audit_folder import AuditFolder
 from pipeline.errors import StoreError
 from pipeline.evidence.of_source import SourcePictures
 from pipeline.memory_limit import limit_memory
+from pipeline.orphans import end_with_parent
 from pipeline.report_settings import ReportSettings
 from pipeline.without_pandas import spare_pandas
 
 HEARTBEAT_S = 0.5
-_PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent dies
 
 
 class Worker:
@@ -87,8 +86,7 @@ class Worker:
 def main() -> None:
     """Serve at the file descriptor that the command line names."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who ends this process
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     cv2.setNumThreads(1)
     spare_pandas()
     try:

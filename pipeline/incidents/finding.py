@@ -20,6 +20,7 @@ from pipeline.cameras import CameraRules, rules_of_run
 from pipeline.incidents.chains import Record
 from pipeline.incidents.of_camera import CameraFindings, findings_of_camera
 from pipeline.incidents.rows import CODES
+from pipeline.orphans import end_with_parent
 from pipeline.report_settings import IncidentSettings
 from pipeline.store import HOURS_FILE, INCIDENTS_FILE, TRACKS_FILE
 from pipeline.without_pandas import spare_pandas
@@ -115,8 +116,13 @@ def _of_cameras(cameras: list[_Camera], workers: int) -> Iterator[CameraFindings
         return
     # A fresh start, since what this process holds (threads, Ray) does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(cameras)), mp_context=context, initializer=spare_pandas) as processes:
+    with ProcessPoolExecutor(min(workers, len(cameras)), mp_context=context, initializer=_begin_process) as processes:
         yield from processes.map(_of_camera, cameras)
+
+
+def _begin_process() -> None:
+    end_with_parent()
+    spare_pandas()
 
 
 def _of_camera(camera: _Camera) -> CameraFindings:

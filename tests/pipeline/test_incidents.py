@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -253,6 +256,27 @@ def test_processes_that_share_the_cameras_find_the_same(tmp_path: Path, monkeypa
     monkeypatch.setattr(finding, "_LEAST_SOURCES_FOR_PROCESSES", 0)
     find_incidents(folder, workers=2)
     assert [pq.read_table(folder / f"{name}.parquet") for name in names] == alone
+
+
+KILLED_PARENT = """
+import multiprocessing, os
+from concurrent.futures import ProcessPoolExecutor
+from pipeline.incidents import finding
+
+context = multiprocessing.get_context("spawn")
+processes = ProcessPoolExecutor(1, mp_context=context, initializer=finding._begin_process)
+print(processes.submit(os.getpid).result(), flush=True)
+input()
+"""
+
+
+def test_processes_that_share_the_cameras_end_with_a_killed_run() -> None:
+    command = [sys.executable, "-c", KILLED_PARENT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        child.wait(timeout=60)
 
 
 def test_a_folder_without_an_audit_is_told(tmp_path: Path) -> None:
