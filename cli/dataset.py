@@ -31,9 +31,12 @@ def fetch(name: str, folder: Path) -> None:
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def check(data: Path, out: Path | None, quiet: bool) -> int:
     """Look for unreadable files, tiny pictures, imbalance and duplicates in DATA; code 3 if a file is unreadable."""
-    from training.dataset import read_dataset, write_table
+    from pipeline.writing import refuse_to_replace
+    from training.dataset import CSV_NAME, read_dataset, write_table
     from training.inspect_data import NEAR_BITS
 
+    if out is not None:
+        refuse_to_replace(out, [data / CSV_NAME])
     table = read_dataset(data)
     inspection = _inspect(data, table, quiet)
     kept = inspection.table
@@ -68,16 +71,18 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
     """Divide DATA 80:20 into train and val, by class, with near-duplicates on one side; write a CSV for `train`."""
     import numpy as np
 
-    from training.dataset import read_dataset, write_table
+    from pipeline.writing import refuse_to_replace
+    from training.dataset import CSV_NAME, read_dataset, write_table
     from training.inspect_data import merge_groups
     from training.split import assign_folds
 
+    path = out or data / "split.csv"
+    refuse_to_replace(path, [data / CSV_NAME])
     table = read_dataset(data)
     inspection = _inspect(data, table, quiet)
     kept = inspection.table
     kept = kept.assign(group=merge_groups(kept))
     kept = kept.assign(split=np.where(assign_folds(kept, seed) == 0, "val", "train"))
-    path = out or data / "split.csv"
     write_table(kept[["file", "label", "group", "split"]], path)
     for (part, label), count in kept.groupby(["split", "label"]).size().items():
         click.echo(f"{part:<6}{label:<16}{count:>8}")

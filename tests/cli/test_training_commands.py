@@ -154,6 +154,21 @@ def test_fetch_without_credentials(run: Run, tmp_path: Path, monkeypatch: pytest
     assert "not the name of a Kaggle data set" in run("dataset", "fetch", "facemask44k", "--to", tmp_path)[2]
 
 
+def test_evaluate_where_no_picture_is_called_incorrect(run: Run, data: Path) -> None:
+    for picture in (data / "incorrect_mask").iterdir():
+        picture.write_bytes((data / "with_mask" / "000.png").read_bytes())
+    code, out, error = run("evaluate", "accurate", data, "--quiet")
+    assert (code, "Traceback" in error) == (0, False)
+    assert "incorrect_mask: precision -, recall 0.00% of 8" in out
+
+
+def test_split_never_replaces_the_table_of_the_pictures(run: Run, data: Path) -> None:
+    (data / "faces.csv").write_text("file,label,source\n")
+    code, _, error = run("dataset", "split", data, "--quiet", "--out", data / "faces.csv")
+    assert (code, "never written to" in error) == (1, True)
+    assert (data / "faces.csv").read_text() == "file,label,source\n"
+
+
 def test_evaluate_on_labels_that_the_model_does_not_know(run: Run, data: Path) -> None:
     code, _, error = run("evaluate", "no-such-model", data)
     assert code == 1
