@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -59,6 +60,48 @@ def test_killed_driver_and_killed_ray_lose_nothing(
     assert code == 0, output
     assert_same_rows(folder, undisturbed)
     assert leftovers(folder) == []
+
+
+def test_a_recording_that_changed_since_is_audited_anew(
+    recording: Path, judging: tuple[str, ...], clip_path: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """What an interrupted run has committed of the old content is not used, and does not stay."""
+    path, folder = Path(shutil.copy(recording, tmp_path / "gate.mp4")), tmp_path / "audit"
+    flags = (*judging, "--workers", "1", "--segment", "0.5")
+    with running([path], folder, *flags) as audit:
+        audit.wait_until(lambda: audit.n_committed() >= 3)
+        end(audit.kill())
+    repeat(clip_path("h264"), path, 2)
+    code, output = run([path], folder, *flags)
+    assert code == 0, output
+    assert frames_of_an_earlier_run(output) == 0
+    (record,) = pq.read_table(folder / "sources.parquet").to_pylist()
+    assert record["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert len(pq.read_table(folder / "frames")) == record["frames_decoded"] == 38
+    assert leftovers(folder) == []
+
+
+def test_a_slow_worker_is_not_taken_for_a_frozen_one(
+    recording: Path, judging: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The whole segment takes longer than a worker may be without progress; no part of it does."""
+    patience_s = 6.0
+    flags = (*judging, "--every", "1", "--workers", "1", "--segment", "600", "--stall-timeout", str(patience_s))
+    with running([recording], tmp_path / "audit", *flags) as audit:
+        audit.wait_until(lambda: audit.workers)
+        (worker,) = audit.workers
+        audit.wait_until(lambda: str(recording) in [file.path for file in worker.open_files()])
+        begun = time.monotonic()
+        while time.monotonic() - begun < 1.5 * patience_s:
+            worker.suspend()
+            psutil.wait_procs([worker], timeout=0.3)
+            worker.resume()
+            psutil.wait_procs([worker], timeout=0.1)
+            assert audit.n_committed() == 0
+        code, output = audit.wait()
+    assert code == 0, output
+    (record,) = pq.read_table(tmp_path / "audit" / "sources.parquet").to_pylist()
+    assert (record["status"], record["frames_decoded"]) == ("complete", 600)
 
 
 @pytest.fixture
