@@ -182,6 +182,30 @@ def test_crash_costs_one_stretch_and_changed_files_are_noticed(
     assert len(list((tmp_path / "audit" / "frames").glob("*/*.parquet"))) == len(again.records) == 6
 
 
+class WhenFirstFramesAreJudged(Observer):
+    """Does something once, in the middle of the first source."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._actions = [action]
+
+    def judged(self, n_frames: int) -> None:
+        while n_frames and self._actions:
+            self._actions.pop()()
+
+
+def test_a_recording_cut_off_while_it_is_judged_keeps_what_was_there(
+    tmp_path: Path, recording: Path, judging: tuple[str, ...]
+) -> None:
+    path = Path(shutil.copy(recording, tmp_path / "cut.mp4"))
+    observer = WhenFirstFramesAreJudged(lambda: os.truncate(path, path.stat().st_size // 2))
+    settings = settings_of(judging, workers=1, segment_s=0.5)
+    (record,) = pipeline.audit([str(path)], tmp_path / "audit", settings, observer=observer).records
+    assert record["status"] == "partial", record["error"]
+    assert CHANGED in record["error"]
+    assert record["frames_sampled"] == record["frames_decoded"] + record["frames_failed"] == 150
+    assert 0 < len(pq.read_table(tmp_path / "audit" / "frames")) == record["frames_decoded"] < 150
+
+
 def test_workers_that_never_start_are_not_waited_for(
     judging: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
