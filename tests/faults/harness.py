@@ -51,6 +51,11 @@ class RunningAudit:
             assert time.monotonic() < deadline, "it takes too long"
             time.sleep(0.02)
 
+    def pause(self, timeout_s: float) -> None:
+        """Wait so long, or until the audit ends."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout_s)
+
     def wait(self, timeout_s: float = PATIENCE_S) -> tuple[int, str]:
         """Exit code, and what was written to standard output and standard error together."""
         output, _ = self.process.communicate(timeout=timeout_s)

@@ -34,12 +34,12 @@ def test_memory_is_flat_over_three_hours(
             for name, process in processes.items():
                 rss_mib.setdefault(name, []).append(process.memory_info().rss / 2**20)
                 descriptors[name] = max(descriptors.get(name, 0), process.num_fds())
-            psutil.wait_procs([driver], timeout=0.2)
+            audit.pause(0.2)
         peak_mib = max(rss_mib["driver"])
         while audit.process.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 peak_mib = max(peak_mib, driver.memory_info().rss / 2**20)
-            psutil.wait_procs([driver], timeout=0.1)
+            audit.pause(0.1)
         code, output = audit.wait()
     assert code == 0, output
     (record,) = pq.read_table(tmp_path / "audit" / "sources.parquet").to_pylist()
