@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,7 +25,10 @@ from cli.options import (
 )
 
 if TYPE_CHECKING:
+    from pipeline.cameras import CameraRules
     from pipeline.finishing import Findings
+    from pipeline.report_settings import IncidentSettings, ReportSettings
+    from pipeline.settings import Settings
     from pipeline.summary import AuditSummary
 
 EXIT_SOME_FAILED = 3
@@ -71,25 +75,14 @@ def run(
     An audit that was interrupted goes on where it stopped when the same command is given again. The exit code is
     0 if every source is complete, 3 if some are not, 1 if the run failed, 2 for wrong usage.
     """
-    rules = None
-    configured: tuple[str, ...] = ()
-    camera_values: dict[str, Any] = {}
-    if config_file is not None:
-        from pipeline.camera_config import read_config
-
-        config = read_config(config_file)
-        values = under_flags(context, values, config.settings, config.incidents, config.report)
-        camera_values, rules = config.camera_values, config.rules(values["time_zone"])
-        configured = tuple(camera.name for camera in config.cameras)
-    settings = dataclasses.replace(settings_from(values), **camera_values)
-    incidents, report = incident_settings_from(values), report_settings_from(values)
+    order = _order(context, values, config_file)
     given = [*inputs, *(line.rstrip("\r\n") for line in list_file or [] if line.strip())]
     if not given:
         raise click.UsageError("Nothing to audit: give recordings, folders or globs, or --list FILE.")
     if dry_run:
         from cli.dry_run import show_plan
 
-        return show_plan(given, settings, out, configured)
+        return show_plan(given, order.settings, out, order.configured)
     if out is None:
         raise click.UsageError("Say where the audit goes: --out FOLDER.")
     from cli.progress import FailureDisplay, ProgressDisplay
@@ -99,18 +92,18 @@ def run(
 
     spare_pandas()
     signal.signal(signal.SIGTERM, _interrupt)
-    display = (FailureDisplay if quiet else ProgressDisplay)(configured)
+    display = (FailureDisplay if quiet else ProgressDisplay)(order.configured)
     try:
         summary = audit(
             given,
             out,
-            settings,
+            order.settings,
             overwrite=overwrite,
             retry_failed=retry_failed,
             observer=display,
-            incidents=incidents,
-            report=report,
-            rules=rules,
+            incidents=order.incidents,
+            report=order.report,
+            rules=order.rules,
             processes=available_cores(),
         )
     finally:
@@ -118,6 +111,40 @@ def run(
     show_summary(summary)
     gc.freeze()  # what is left goes with the process: looking through it for garbage would take a sixth of a second
     return 0 if summary.is_complete else EXIT_SOME_FAILED
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a run is told to do.
+
+    Attributes:
+        settings, incidents, report: of these kinds.
+        rules: zones and hours by camera; None without a configuration file.
+        configured: cameras that the configuration file names.
+    """
+
+    settings: Settings
+    incidents: IncidentSettings
+    report: ReportSettings
+    rules: dict[str, CameraRules] | None = None
+    configured: tuple[str, ...] = ()
+
+
+def _order(context: click.Context, values: dict[str, Any], config_file: Path | None) -> _Order:
+    """The options' values over those of the configuration file; raises ConfigError."""
+    if config_file is None:
+        return _Order(settings_from(values), incident_settings_from(values), report_settings_from(values))
+    from pipeline.camera_config import read_config
+
+    config = read_config(config_file)
+    values = under_flags(context, values, config.settings, config.incidents, config.report)
+    return _Order(
+        dataclasses.replace(settings_from(values), **config.camera_values),
+        incident_settings_from(values),
+        report_settings_from(values),
+        config.rules(values["time_zone"]),
+        tuple(camera.name for camera in config.cameras),
+    )
 
 
 def show_summary(summary: AuditSummary) -> None:

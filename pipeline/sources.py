@@ -92,28 +92,7 @@ def find_sources(
         InputError: nothing was given, nothing that can be audited was found, or a store cannot be listed.
     """
     pattern = camera_pattern(camera_from)
-    findings = _Findings()
-    excluded = os.path.realpath(exclude) if exclude is not None and not is_url(exclude) else None
-    given_inputs = list(inputs)
-    for url in filter(is_url, given_inputs):
-        check_url(url)
-    for given in given_inputs:
-        if is_url(given):
-            _sort_in_url(given, findings, exclude)
-            continue
-        for path in _expand(local_path(given)):
-            if os.path.isdir(path):
-                if os.path.realpath(path) == excluded:
-                    raise ConfigError(
-                        "this folder is given as an input and as the audit's own, which is not searched",
-                        path=path,
-                        remedy=f"Give --out a folder of its own, such as {os.path.join(path, 'audit')}.",
-                    )
-                for file in _walk(path, excluded):
-                    _sort_in(file, findings, given_by_name=False)
-            else:
-                _sort_in(path, findings, given_by_name=True)
-    _sniff(findings)
+    findings = _search(list(inputs), exclude)
     sources = [
         Source(printable(path), path, "video", camera_name(path, _folder_name(path, levels_up=1), pattern))
         for path in findings.recordings.values()
@@ -140,6 +119,32 @@ def find_sources(
         )
     others = natsorted(printable(path) for path in findings.others)
     return Inventory(natsorted(sources, key=lambda s: s.name), others, natsorted(findings.repeated))
+
+
+def _search(inputs: list[str], exclude: str | None) -> _Findings:
+    """What lies under the inputs, sorted by what it is."""
+    findings = _Findings()
+    excluded = os.path.realpath(exclude) if exclude is not None and not is_url(exclude) else None
+    for url in filter(is_url, inputs):
+        check_url(url)
+    for given in inputs:
+        if is_url(given):
+            _sort_in_url(given, findings, exclude)
+            continue
+        for path in _expand(local_path(given)):
+            if not os.path.isdir(path):
+                _sort_in(path, findings, given_by_name=True)
+                continue
+            if os.path.realpath(path) == excluded:
+                raise ConfigError(
+                    "this folder is given as an input and as the audit's own, which is not searched",
+                    path=path,
+                    remedy=f"Give --out a folder of its own, such as {os.path.join(path, 'audit')}.",
+                )
+            for file in _walk(path, excluded):
+                _sort_in(file, findings, given_by_name=False)
+    _sniff(findings)
+    return findings
 
 
 def _expand(given: str) -> list[str]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from keras import layers
 
+from pipeline.classify import softmax
 from pipeline.errors import ModelError
 from pipeline.inference import CARD_VERSION, CLASSIFIER_TASK, TfliteModel, card_path
 from training.crops import Images
@@ -125,13 +126,6 @@ def tflite_logits(model_path: Path, crops: Images, num_threads: int = 1) -> npt.
         padded[: len(part)] = part
         parts.append(model.run(padded)[0][: len(part)])
     return np.concatenate(parts)
-
-
-def softmax(logits: npt.NDArray[np.float32], temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """(N, C) float64 probabilities."""
-    scaled = logits.astype(np.float64) / temperature
-    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
 def verify(

@@ -12,6 +12,7 @@ import pandas as pd
 from cleanlab.filter import find_label_issues
 from matplotlib.figure import Figure
 
+from pipeline.classify import softmax
 from pipeline.errors import StoreError
 from pipeline.images import read_image
 from training.config import TrainConfig
@@ -74,7 +75,7 @@ def _claim(work_folder: Path, config: TrainConfig) -> None:
 
 
 def _predict_fold(config: TrainConfig, run_folder: Path, say: Callable[[str], None]) -> pd.DataFrame:
-    from training.export import keras_logits, softmax
+    from training.export import keras_logits
     from training.fit import Listener, fit
     from training.prepare import prepare
 
@@ -84,7 +85,7 @@ def _predict_fold(config: TrainConfig, run_folder: Path, say: Callable[[str], No
     mirrored = np.ascontiguousarray(prepared.val_crops[:, :, ::-1])
     logits = keras_logits(model, prepared.val_crops) + keras_logits(model, mirrored)
     columns = [f"{PREFIX}{label}" for label in prepared.labels]
-    probabilities = pd.DataFrame(softmax(logits, temperature=2), columns=columns, index=prepared.val_table.index)
+    probabilities = pd.DataFrame(softmax(logits / np.float32(2)), columns=columns, index=prepared.val_table.index)
     return pd.concat([prepared.val_table, probabilities], axis=1)
 
 

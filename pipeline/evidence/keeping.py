@@ -93,22 +93,25 @@ def keep_evidence(
         failures.update(makers.failures)
     audit.write_table(INCIDENTS_FILE, _with_pictures(incidents, made))
     _remove_others(audit.folder / EVIDENCE_FOLDER, made)
+    audit.write_run(evidence=_about(settings, made, failures))
+    return EvidenceSummary(len(made), _n_left_out(incidents, chosen, settings), dict(failures))
+
+
+def _about(settings: ReportSettings, made: dict[int, Names], failures: Counter[str]) -> dict[str, Any]:
+    """What run.json says of the pictures."""
     hashes = {
         names[column]: names[f"{column}_sha256"]
         for names in made.values()
         for column in ("thumbnail", "frame_picture")
         if column in names
     }
-    audit.write_run(
-        evidence={
-            "mode": settings.evidence,
-            "blur": not settings.no_blur,
-            "max": settings.max_evidence,
-            "failures": dict(failures),
-            "sha256": dict(sorted(hashes.items())),
-        }
-    )
-    return EvidenceSummary(len(made), _n_left_out(incidents, chosen, settings), dict(failures))
+    return {
+        "mode": settings.evidence,
+        "blur": not settings.no_blur,
+        "max": settings.max_evidence,
+        "failures": dict(failures),
+        "sha256": dict(sorted(hashes.items())),
+    }
 
 
 def _by_source(incidents: pa.Table, settings: ReportSettings) -> dict[str, list[dict[str, Any]]]:

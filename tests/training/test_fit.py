@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.classify import softmax
 from training.config import TrainConfig
 from training.prepare import Prepared, prepare
 
@@ -43,7 +44,7 @@ def test_resumed_stream_goes_on_where_the_epoch_began(tiny_config: TrainConfig, 
 
 
 def test_reference_trains_only_a_sigmoid_head(tiny_config: TrainConfig, tmp_path: Path) -> None:
-    from training.export import convert, keras_logits, softmax, tflite_logits
+    from training.export import convert, keras_logits, tflite_logits
     from training.fit import Listener, fit
     from training.network import BACKBONE_NAME
 
