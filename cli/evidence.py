@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cli.options import AuditType, SectionedCommand, report_options, report_settings_from
 
@@ -13,10 +14,12 @@ from cli.options import AuditType, SectionedCommand, report_options, report_sett
 @click.command(cls=SectionedCommand)
 @click.argument("audit", type=AuditType())
 @report_options
-def evidence(audit: Path | str, **values: Any) -> None:
+@click.pass_context
+def evidence(context: click.Context, audit: Path | str, **values: Any) -> None:
     """Make the pictures of AUDIT's incidents from the recordings, and write the report with them.
 
-    Pictures that are there already are kept. `facemask-batch run` does this at its end.
+    Pictures that are there already are kept, and the report keeps its language unless --lang is given.
+    `facemask-batch run` does this at its end.
     """
     from cli.progress import PicturesDisplay
     from cli.text import printable
@@ -25,9 +28,10 @@ def evidence(audit: Path | str, **values: Any) -> None:
     from pipeline.report import write_report
 
     settings = report_settings_from(values)
+    is_lang_given = context.get_parameter_source("lang") is not ParameterSource.DEFAULT
     with open_audit(audit, lock=True) as opened, PicturesDisplay() as display:
         kept = keep_evidence(opened.folder, settings, display.pictured)
-        report = write_report(opened.folder, settings.lang)
+        report = write_report(opened.folder, settings.lang if is_lang_given else None)
     click.echo(f"{kept.n_pictured} incidents with pictures, {kept.n_left_out} beyond --max-evidence.")
     for reason, count in kept.failures.items():
         click.echo(f"{count} without: {printable(reason)}")

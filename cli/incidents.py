@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="TOML file with zones, hours and incident settings.  [default: zones and hours as in the audit]",
 )
-@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Of the report.")
+@click.option("--lang", type=click.Choice(LANGUAGES), help="Of the report.  [default: that of the audit]")
 @incident_options
 @click.pass_context
-def incidents(context: click.Context, audit: Path | str, config_file: Path | None, lang: str, **values: Any) -> None:
+def incidents(
+    context: click.Context, audit: Path | str, config_file: Path | None, lang: str | None, **values: Any
+) -> None:
     """Find persons and incidents anew in AUDIT, with other settings; decodes nothing, takes seconds.
 
     Writes tracks.parquet, incidents.parquet, hours.parquet and the report. Pictures stay with incidents whose best

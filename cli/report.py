@@ -12,11 +12,11 @@ from pipeline.report_settings import LANGUAGES
 
 @click.command()
 @click.argument("audit", type=AuditType())
-@click.option("--lang", "language", type=click.Choice(LANGUAGES), default="en", show_default=True)
+@click.option("--lang", "language", type=click.Choice(LANGUAGES), help="[default: that of the audit]")
 @click.option(
     "--out", type=LocalPathType(dir_okay=False, path_type=Path), help="The file.  [default: AUDIT/report.html]"
 )
-def report(audit: Path | str, language: str, out: Path | None) -> None:
+def report(audit: Path | str, language: str | None, out: Path | None) -> None:
     """Write the report of AUDIT: one HTML file that needs nothing else, in English or Indonesian.
 
     `facemask-batch run` does this at its end; `facemask-batch incidents` finds incidents anew before.

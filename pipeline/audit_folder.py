@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pipeline import schema
 from pipeline.errors import StoreError
 from pipeline.ledger import DUPLICATE
+from pipeline.report_settings import ReportSettings
 from pipeline.run_file import read_run_file, write_run_file
 from pipeline.settings import Settings
 from pipeline.store import (
@@ -56,6 +57,11 @@ class AuditFolder:
         written = self.run.get("settings", {})
         known = {item.name for item in dataclasses.fields(Settings)}
         return Settings(**{name: value for name, value in written.items() if name in known})
+
+    @property
+    def language(self) -> str:
+        """The language that the audit's report was asked for in."""
+        return str(self.run.get("language", ReportSettings.lang))
 
     def model(self, role: str) -> str:
         """The model of a role, `detector` or `classifier`: the file that judged, or its name if that file is gone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.audit_folder import AuditFolder
 from pipeline.cameras import CameraRules
@@ -50,8 +51,10 @@ def finish(
         StoreError: there is no audit in the folder, or something cannot be written.
     """
     report_settings = report_settings or ReportSettings()
+    changes: dict[str, Any] = {"language": report_settings.lang}
     if rules is not None:
-        AuditFolder(folder).write_run(cameras={camera: own.as_dict() for camera, own in rules.items()})
+        changes["cameras"] = {camera: own.as_dict() for camera, own in rules.items()}
+    AuditFolder(folder).write_run(**changes)
     on_step("incidents", 0, 0)
     incidents = find_incidents(folder, incident_settings, workers=workers)
     evidence = keep_evidence(
@@ -64,7 +67,7 @@ def finish(
 def recompute(
     folder: str | Path,
     incident_settings: IncidentSettings,
-    language: str = "en",
+    language: str | None = None,
     rules: Mapping[str, CameraRules] | None = None,
     workers: int = 1,
 ) -> Findings:
@@ -73,19 +76,20 @@ def recompute(
     Args:
         folder: the audit folder.
         incident_settings: how persons are followed and what makes an incident.
-        language: of the report.
+        language: of the report; that of the audit otherwise.
         rules: zones and hours by camera; those that the audit has already otherwise.
         workers: processes that find incidents; see find_incidents.
 
     Raises:
         StoreError: there is no audit in the folder, or something cannot be written.
     """
-    evidence = AuditFolder(folder).run.get("evidence") or {}
+    audit = AuditFolder(folder)
+    evidence = audit.run.get("evidence") or {}
     shown = ReportSettings(
         evidence=evidence.get("mode", "none"),
         no_blur=not evidence.get("blur", True),
         max_evidence=evidence.get("max", ReportSettings.max_evidence),
-        lang=language,
+        lang=language or audit.language,
     )
     return finish(folder, incident_settings, shown, rules, only_there=True, workers=workers)
 

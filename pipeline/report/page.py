@@ -41,12 +41,12 @@ class Report:
     size_bytes: int
 
 
-def write_report(folder: str | Path, language: str = "en", out: str | Path | None = None) -> Report:
+def write_report(folder: str | Path, language: str | None = None, out: str | Path | None = None) -> Report:
     """Write the report of an audit as one HTML file that needs nothing else.
 
     Args:
         folder: the audit folder, with its incidents found.
-        language: `en` or `id`.
+        language: `en` or `id`; that of the audit otherwise.
         out: where to; report.html in the folder otherwise.
 
     Raises:
@@ -58,7 +58,7 @@ def write_report(folder: str | Path, language: str = "en", out: str | Path | Non
     path = Path(out) if out is not None else audit.folder / REPORT_FILE
     if out is not None:
         audit.refuse_inputs(path)
-    content = _render(audit, Language.load(language)).encode()
+    content = _render(audit, Language.load(language or audit.language)).encode()
     try:
         with atomic_file(path) as file:
             file.write(content)

@@ -57,6 +57,14 @@ def test_evidence_then_report_in_indonesian(run: Run, audit: Path, tmp_path: Pat
     assert "Laporan kepatuhan masker" in (tmp_path / "laporan.html").read_text(encoding="utf-8")
 
 
+def test_a_report_keeps_its_language(run: Run, audit: Path) -> None:
+    assert run("incidents", audit, "--lang", "id")[0] == 0
+    for command in ("incidents", "evidence", "report"):
+        (audit / "report.html").unlink()
+        assert run(command, audit)[0] == 0
+        assert '<html lang="id">' in (audit / "report.html").read_text(encoding="utf-8")
+
+
 def test_export_looks_at_what_the_folder_is(run: Run, audit: Path, tmp_path: Path) -> None:
     code, out, _ = run("export", audit, "--to", "xlsx")
     assert code == 0
