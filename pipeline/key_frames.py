@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 
@@ -23,10 +23,12 @@ class PacketsFromKeys:
 
     Args:
         container, stream: the recording, open.
+        on_step: called for every packet that is passed over; whoever watches for a hang counts the calls.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, on_step: Callable[[], None]) -> None:
         self._container, self._stream = container, stream
+        self._on_step = on_step
         self._rest: Iterator[av.Packet] | None = None  # what follows the last packet that was read
         self._kept: list[av.Packet] = []  # the last packets that were read, from a key frame on
         self._can_seek = True
@@ -40,13 +42,13 @@ class PacketsFromKeys:
         """
         packets = None
         if self._rest is not None and (is_near or not self._can_seek):
-            packets = _read_on(itertools.chain(self._kept, self._rest), key)
-        if packets is None and self._can_seek:
+            packets = self._read_on(itertools.chain(self._kept, self._rest), key)
+        if packets is None:
             packets = self._sought(key)
             self._can_seek = packets is not None
         if packets is None:
             rewind(self._container, self._stream)
-            packets = _read_on(demux(self._container, self._stream), key)
+            packets = self._read_on(demux(self._container, self._stream), key)
         return self._watched(packets) if packets is not None else None
 
     def from_start(self) -> Iterator[av.Packet]:
@@ -61,7 +63,23 @@ class PacketsFromKeys:
             self._container.seek(key.dts, stream=self._stream, backward=True)
         except av.FFmpegError:
             return None
-        return _read_on(demux(self._container, self._stream), key)
+        return self._read_on(demux(self._container, self._stream), key)
+
+    def _read_on(self, packets: Iterator[av.Packet], key: KeyPacket) -> Iterator[av.Packet] | None:
+        """The rest of `packets` from the key frame on; None if it does not come.
+
+        AVI does not store times but counts packets; where it is damaged, a seek arrives with another count.
+        """
+        try:
+            for packet in packets:
+                self._on_step()
+                if packet.pts == key.pts:
+                    return itertools.chain([packet], packets) if packet.size == key.n_bytes else None
+                if packet.dts is not None and packet.dts > key.dts:
+                    return None
+        except av.FFmpegError:
+            return None
+        return None
 
     def _watched(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
         self._rest, self._kept = packets, []
@@ -71,22 +89,6 @@ class PacketsFromKeys:
             if packet.is_keyframe or self._kept:
                 self._kept.append(packet)
             yield packet
-
-
-def _read_on(packets: Iterator[av.Packet], key: KeyPacket) -> Iterator[av.Packet] | None:
-    """The rest of `packets` from the key frame on; None if it does not come.
-
-    AVI does not store times but counts packets; where it is damaged, a seek arrives with another count.
-    """
-    try:
-        for packet in packets:
-            if packet.pts == key.pts:
-                return itertools.chain([packet], packets) if packet.size == key.n_bytes else None
-            if packet.dts is not None and packet.dts > key.dts:
-                return None
-    except av.FFmpegError:
-        return None
-    return None
 
 
 def rewind(container: InputContainer, stream: VideoStream) -> None:

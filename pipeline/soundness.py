@@ -138,6 +138,10 @@ class SoundnessDecoder:
                 yield from ((ready.frame, ready.is_sound) for ready in held)
                 return
 
+    def step(self) -> None:
+        """Count a packet that is read and not decoded."""
+        self.n_steps += 1
+
     def _next(self, packets: Iterator[av.Packet]) -> av.Packet | None:
         """The next packet; None at the end, or where reading fails."""
         self.n_steps += 1

@@ -42,7 +42,7 @@ class WantedFrames:
         self._segment = segment
         self._decoder = decoder
         self._stream = stream
-        self._packets = PacketsFromKeys(container, stream)
+        self._packets = PacketsFromKeys(container, stream, decoder.step)
         self._is_disposable = disposable_test(stream)
         self._pts = segment.pts[segment.wanted]
         # Of each wanted frame, the last key frame shown at or before it: an index into the keys, -1 if there is none.
