@@ -62,11 +62,14 @@ def evaluate_detector(
 
     from tqdm import tqdm
 
+    from pipeline.writing import make_folder
     from training.detector.evaluate import count_faces, default_score, measure
     from training.detector.figures import draw_curve, draw_mistakes
     from training.detector.judged import for_evaluation
     from training.detector.scenes import read_scenes
 
+    if out is not None:
+        make_folder(out)
     photographs = read_scenes(scenes, split)
     if judged:
         photographs = for_evaluation(photographs, judged)
@@ -82,7 +85,6 @@ def evaluate_detector(
         summary["no_faces"][recording.name] = {"frames": frames, "false_faces": faces}
         click.echo(f"{recording.name}: {faces} false faces in {frames} frames")
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         (out / "metrics.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         title = f"{model}, {summary['photographs']} photographs"
         draw_curve(result.matches, score, title, out / "curve.png")

@@ -83,6 +83,7 @@ def train_detector(
     data names splits, `train` is learnt from and `val` chooses the default score. The same command goes on with an
     interrupted run. Exported are RUN/NAME.tflite (int8) and RUN/NAME-float.tflite with their cards.
     """
+    from pipeline.writing import make_folder
     from training.detector.build import export, load_training_data, train
     from training.detector.train import TrainSettings
 
@@ -94,6 +95,7 @@ def train_detector(
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
+    make_folder(run)
     data = load_training_data(scenes, settings, close_ups=close_ups, judged=judged, ignored_by=ignored_by)
     train(data, run, settings, weights, click.echo)
     export(data, run, settings, name, _command_line(click.get_current_context()), click.echo, precision)

@@ -57,6 +57,16 @@ def refuse_to_replace(out: str | Path, inputs: Iterable[str | Path]) -> None:
             )
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder for what is to be written; raises StoreError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the folder cannot be made ({error.strerror})", path=path, remedy="Give one that you may write to."
+        ) from error
+
+
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from pipeline.classify import softmax
 from pipeline.errors import StoreError
 from pipeline.images import read_image
+from pipeline.writing import make_folder
 from training.config import TrainConfig
 from training.dataset import labels_of, read_dataset
 from training.metrics import PREFIX, labels_in, probabilities_of
@@ -63,7 +64,7 @@ def out_of_fold(config: TrainConfig, work_folder: Path, n_folds: int, say: Calla
 
 
 def _claim(work_folder: Path, config: TrainConfig) -> None:
-    work_folder.mkdir(parents=True, exist_ok=True)
+    make_folder(work_folder)
     own_json = work_folder / "config.json"
     if own_json.is_file() and TrainConfig.load(own_json) != config:
         raise StoreError(

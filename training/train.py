@@ -15,6 +15,7 @@ from keras import layers
 
 from pipeline.errors import ConfigError, StoreError
 from pipeline.inference import card_path
+from pipeline.writing import make_folder
 from training import plots
 from training.config import TrainConfig
 from training.finish import export_all
@@ -103,10 +104,7 @@ def _claim(run_folder: Path, config: TrainConfig, resume: bool) -> None:
             )
     elif resume and (run_folder / CHECKPOINTS).exists():
         raise StoreError("the folder has checkpoints but no config.json", path=run_folder)
-    try:
-        run_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"the folder cannot be made ({error.strerror})", path=run_folder) from error
+    make_folder(run_folder)
 
 
 def save_with_probabilities(model: keras.Model, run_folder: Path) -> None:

@@ -163,7 +163,9 @@ def _write_crop(out: Path, record: Record, face: dict[str, Any], image: Any) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg(face_crop(image, np.asarray([face[side] for side in _BOX])), is_crop=True))
     except OSError as error:
-        raise StoreError(f"the crop cannot be written ({error.strerror})", path=path) from error
+        raise StoreError(
+            f"the crop cannot be written ({error.strerror})", path=path, remedy="Give another folder with --out."
+        ) from error
     return {
         "crop": name,
         "answer": "",

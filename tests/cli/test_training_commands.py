@@ -107,8 +107,15 @@ def test_tables_that_cannot_be_written(run: Run, data: Path, tmp_path: Path) -> 
     for arguments in (("check", data), ("split", data)):
         code, _, error = run("dataset", *arguments, "--quiet", "--out", tmp_path / "nowhere" / "table.csv")
         assert (code, "cannot be written" in error) == (1, True)
-    code, _, error = run("train", data, "--weights", "none", "--out", data / "with_mask" / "000.png")
-    assert (code, "the folder cannot be made" in error) == (1, True)
+    below_a_file = data / "with_mask" / "000.png" / "run"
+    for command in (("train", data, "--weights", "none"), ("dataset", "suspects", data, "--weights", "none")):
+        code, _, error = run(*command, "--out", below_a_file)
+        assert (code, "the folder cannot be made" in error) == (1, True)
+    scenes = tmp_path / "scenes.jsonl"
+    scenes.touch()
+    for command in (("train-detector", scenes), ("evaluate-detector", "default", scenes)):
+        code, _, error = run(*command, "--out", below_a_file)
+        assert (code, "the folder cannot be made" in error) == (1, True)
 
 
 def test_dataset_check_and_split(run: Run, data: Path, tmp_path: Path) -> None:
