@@ -45,6 +45,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
 }
 
+_GOES_ON = "The same command goes on where this one stopped."
+_AFTER_INTERRUPTION = {"run": _GOES_ON, "train-detector": _GOES_ON, "train": "With --resume it goes on."}
 _OWN_PACKAGES = ("cli", "pipeline", "training")
 EXIT_RUN_FAILED = 1
 EXIT_WRONG_USAGE = 2
@@ -83,7 +85,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.Abort:
-        click.echo("Interrupted. The same command goes on where this one stopped.", err=True)
+        name = next(iter(sys.argv[1:] if arguments is None else arguments), "")
+        click.echo(f"Interrupted. {_AFTER_INTERRUPTION.get(name, '')}".rstrip(), err=True)
         sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()

@@ -54,6 +54,24 @@ def test_what_is_not_installed_is_told_with_the_extra_that_brings_it(tmp_path: P
     assert "pip install 'facemask-batch[train]'" in done.stderr
 
 
+def test_only_commands_that_go_on_promise_it_when_they_are_interrupted() -> None:
+    for name, says in (
+        ("run", "goes on where this one stopped"),
+        ("train", "--resume"),
+        ("classify", "Interrupted.\n"),
+    ):
+        script = (
+            "import cli.main as c\n"
+            f"c.COMMANDS[{name!r}] = ('cli.main', 'stopped', '')\n"
+            "@c.click.command(context_settings={'ignore_unknown_options': True})\n"
+            "def stopped(): raise KeyboardInterrupt\n"
+            f"c.stopped = stopped; c.main([{name!r}])"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 130
+        assert says in done.stderr
+
+
 def test_every_setting_has_its_flag() -> None:
     page = command("run", "--help").stdout
     on_flags = [item.name for item in dataclasses.fields(Settings) if item.metadata["has_flag"]]
