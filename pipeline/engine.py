@@ -27,6 +27,8 @@ from pipeline.storage import is_url, local_path
 from pipeline.worker import NotOnNode
 from pipeline.workforce import POLL_S, Member, Workforce
 
+# A frozen worker must not hold up the others for longer; its answer is looked for again next time.
+_ANSWER_S, _LOOK_S = 0.1, 0.002
 # Each takes the driver about a millisecond: a thousand workers are not asked every second.
 _QUESTIONS_PER_S = 200
 
@@ -142,12 +144,13 @@ class WorkerPool:
         return Outcome(attempted.task, answer)
 
     def _end_hung_workers(self, running: dict[Any, _Running[Task]]) -> None:
-        """Hear how far workers were when last asked, and ask again; end those that have not moved for too long."""
-        questions = {entry.question: entry for entry in running.values() if entry.question is not None}
-        answered: list[Any] = []
-        if questions:
-            # Without waiting: a frozen worker must not hold up the others, and Ray waits by a clock that may jump.
-            answered, _ = ray.wait(list(questions), num_returns=len(questions), timeout=0)
+        """Ask every worker how far it is; end those that have not moved for too long."""
+        if not running:
+            return
+        for entry in running.values():
+            entry.question = entry.question or entry.member.actor.progress.remote()
+        questions = {entry.question: entry for entry in running.values()}
+        answered = _answered(list(questions))
         now = time.monotonic()
         for question in answered:
             entry = questions[question]
@@ -160,10 +163,19 @@ class WorkerPool:
             if progress != entry.progress:
                 entry.progress, entry.progress_since = progress, now
         for entry in running.values():
-            entry.question = entry.question or entry.member.actor.progress.remote()
-        for entry in running.values():
             if now - entry.progress_since > self._settings.stall_timeout_s:
                 ray.kill(entry.member.actor)
+
+
+def _answered(questions: list[Any]) -> list[Any]:
+    """Those of the questions to workers that are answered within a moment."""
+    until = time.monotonic() + _ANSWER_S
+    while True:
+        # Looked at, not waited for: Ray waits by the clock of the wall, and where that is put back, for as long.
+        answered, others = ray.wait(questions, num_returns=len(questions), timeout=0)
+        if not others or time.monotonic() > until:
+            return list(answered)
+        time.sleep(_LOOK_S)
 
 
 def _begin(attempted: Attempted[Task], member: Member, running: dict[Any, _Running[Task]]) -> None:
