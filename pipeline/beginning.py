@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from datetime import datetime, timezone
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pipeline.environment import libraries
@@ -59,6 +60,7 @@ def begin(
         "settings": settings.as_dict(),
         "models": {role: model.as_dict() for role, model in models.items()},
         "inputs": inputs,
+        "inputs_relative_to": str(Path.cwd()),
         "other_files": {"count": len(inventory.others), "first": inventory.others[:_MAX_LISTED]},
         "given_more_than_once": inventory.repeated[:_MAX_LISTED],
         "host": {"python": platform.python_version(), "system": platform.platform()},

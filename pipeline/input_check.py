@@ -14,21 +14,21 @@ from pipeline.content import content_sha256, is_content_of, read_content
 from pipeline.errors import FacemaskBatchError, InputError, MissingInputError
 from pipeline.objects import list_folder
 from pipeline.sources import IMAGE_SUFFIXES, Source, find_sources
-from pipeline.storage import is_url
+from pipeline.storage import is_url, local_path
 
 MISSING = "missing"
 CHANGED = "changed"
 UNREADABLE = "unreadable"
 
 
-def difference_of_source(record: dict[str, Any], inputs: list[str]) -> str | None:
+def difference_of_source(record: dict[str, Any], run: dict[str, Any]) -> str | None:
     """What is wrong with a source, None if it is as it was.
 
     What was hashed is hashed again. Remote files that were not are compared by what their store says of them.
 
     Args:
         record: the source's row of sources.parquet.
-        inputs: what the audit was given.
+        run: the audit's run.json, for what it was given.
 
     Raises:
         InputError: a store does not answer.
@@ -37,10 +37,8 @@ def difference_of_source(record: dict[str, Any], inputs: list[str]) -> str | Non
     try:
         if not is_url(path) and _is_missing(path):
             return MISSING
-        if record["kind"] == "video":
-            candidates = iter([Source("", path, "video", "")])
-        else:
-            candidates = _image_sources(record, path, inputs)
+        recording = iter([Source("", path, "video", "")])
+        candidates = recording if record["kind"] == "video" else _image_sources(path, run)
         return None if any(_is_same(source, record) for source in candidates) else CHANGED
     except MissingInputError:
         return MISSING
@@ -67,14 +65,20 @@ def _is_same(source: Source, record: dict[str, Any]) -> bool:
     return is_content_of(read_content(source, hash_remote=False), source, record)
 
 
-def _image_sources(record: dict[str, Any], path: str, inputs: list[str]) -> Iterator[Source]:
-    """The images that the record may mean: all in the folder, or those that the audit was given."""
+def _image_sources(path: str, run: dict[str, Any]) -> Iterator[Source]:
+    """The images that a folder's record may mean: all in the folder, or those that the audit was given."""
     yield Source("", path, "images", "", tuple(natsorted(_image_names(path))))
+    base = run.get("inputs_relative_to", "")
+    given = [text if is_url(text) else os.path.join(base, local_path(text)) for text in run.get("inputs", [])]
     try:
-        given = find_sources(inputs).sources
+        sources = find_sources(given).sources
     except FacemaskBatchError:
         return
-    yield from (source for source in given if source.kind == "images" and source.name == record["source"])
+    yield from (source for source in sources if source.kind == "images" and _is_path(source.path, path))
+
+
+def _is_path(first: str, second: str) -> bool:
+    return first == second or (not is_url(first) and os.path.realpath(first) == os.path.realpath(second))
 
 
 def _image_names(path: str) -> list[str]:

@@ -115,7 +115,7 @@ def _check_all(audit: AuditFolder, files: _Files) -> Iterator[Checked]:
         yield Checked("model", model["path"], _difference(Path(model["path"]), model["sha256"]))
     for record in audit.sources():
         if record["sha256"] or record.get("etag") or record.get("last_modified"):  # it could be read then
-            yield Checked("input", record["path"], difference_of_source(record, audit.run.get("inputs", [])))
+            yield Checked("input", record["path"], difference_of_source(record, audit.run))
     if (audit.folder / INCIDENTS_FILE).exists():
         pictures = list(_pictures(audit))
         for (name, _), difference in zip(pictures, files.differences(pictures), strict=True):
