@@ -161,8 +161,9 @@ class TfliteModel:
     """A model with one image-batch input of 8-bit pixels, run at one input shape at a time.
 
     The input may be signed: the runtime turns unsigned bytes into signed ones a value at a time, which takes a
-    detector a sixth of its time; numpy does it thirty times as fast. It may also be folded: (N, height, width / k, 3 * k) holds k
-    neighbouring pixels of a row as the channels of one place, which are the same bytes in the same order.
+    detector a sixth of its time; numpy does it thirty times as fast. It may also be folded: (N, height, width / k,
+    3 * k) holds k neighbouring pixels of a row as the channels of one place, which are the same bytes in the same
+    order.
 
     Not thread-safe, as no TFLite interpreter is. Changing the shape allocates anew, so callers keep it fixed
     (a classifier pads its last batch, a detector sees recordings of mostly one size).
