@@ -148,15 +148,15 @@ class WorkerPool:
         if not running:
             return
         for entry in running.values():
-            entry.question = entry.question or entry.member.actor.progress.remote()
-        questions = {entry.question: entry for entry in running.values()}
-        answered = _answered(list(questions))
+            entry.question = entry.question or entry.member.actor.progress.remote().future()
+        _wait_a_moment([entry.question for entry in running.values()])
         now = time.monotonic()
-        for question in answered:
-            entry = questions[question]
-            entry.question = None
+        for entry in running.values():
+            if not entry.question.done():
+                continue
+            question, entry.question = entry.question, None
             try:
-                progress = ray.get(question)
+                progress = question.result()
             except ray.exceptions.RayError:
                 continue  # it has died; its task says so too
             entry.n_judged = progress[2]
@@ -167,14 +167,14 @@ class WorkerPool:
                 ray.kill(entry.member.actor)
 
 
-def _answered(questions: list[Any]) -> list[Any]:
-    """Those of the questions to workers that are answered within a moment."""
+def _wait_a_moment(questions: list[Any]) -> None:
+    """Come back when all are answered, or after a moment.
+
+    By a clock that only runs forwards: `ray.wait`, whatever its timeout, goes by that of the wall, and where somebody
+    puts that back it waits for as long.
+    """
     until = time.monotonic() + _ANSWER_S
-    while True:
-        # Looked at, not waited for: Ray waits by the clock of the wall, and where that is put back, for as long.
-        answered, others = ray.wait(questions, num_returns=len(questions), timeout=0)
-        if not others or time.monotonic() > until:
-            return list(answered)
+    while time.monotonic() < until and not all(question.done() for question in questions):
         time.sleep(_LOOK_S)
 
 
