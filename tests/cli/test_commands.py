@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -159,55 +158,3 @@ def test_inspect_prints_what_the_probe_knows(clip_path: Callable[[str], Path]) -
     assert "75 indexed, nothing declared" in done.stdout
     assert "192 x 128" in done.stdout
     assert "not a recording" in done.stdout
-
-
-def test_a_list_may_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
-    listed = tmp_path / "inputs.txt"
-    listed.write_bytes(b"\xef\xbb\xbfno\xe9.mp4\n")  # with the mark that some editors put first
-    done = command("run", "--list", listed, "--dry-run")
-    assert done.returncode == 3
-    assert "no\\xe9.mp4: the file cannot be read" in done.stdout
-
-
-def test_the_audit_folder_cannot_be_an_input(tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
-    shutil.copy(clip_path("h264"), tmp_path)
-    done = command("run", tmp_path, "--out", tmp_path)
-    assert done.returncode == 2
-    assert "as an input and as the audit's own" in done.stderr
-    assert command("run", tmp_path, "--out", tmp_path / "audit", "--dry-run").returncode == 0
-
-
-def test_cameras_of_the_configuration_that_no_source_has_are_told(tmp_path: Path) -> None:
-    config = tmp_path / "audit.toml"
-    config.write_text('[[camera]]\nname = "gate_images"\n[[camera]]\nname = "loby"\n')
-    done = command("run", SAMPLE_IMAGES, "--config", config, "--dry-run")
-    assert done.returncode == 0
-    warning = "Warning: no source for 1 camera of the configuration (loby); found: gate_images."
-    assert done.stderr.strip() == warning
-
-
-def test_a_dry_run_checks_the_models(tmp_path: Path) -> None:
-    done = command("run", SAMPLE_IMAGES, "--classifier", "no-such-model", "--dry-run")
-    assert done.returncode == 1
-    assert "no such model" in done.stderr
-
-
-def test_classify_never_replaces_its_pictures(tmp_path: Path) -> None:
-    picture = Path(shutil.copy(SAMPLE_IMAGES / "gate1.jpg", tmp_path))
-    before = picture.read_bytes()
-    (tmp_path / "link.jpg").symlink_to(picture)
-    done = command("classify", picture, "--show", tmp_path / "link.jpg")
-    assert done.returncode == 1
-    assert "never written to" in done.stderr
-    assert picture.read_bytes() == before
-
-
-def test_zones_are_drawn_beside_the_pictures_not_over_them(tmp_path: Path) -> None:
-    shutil.copytree(SAMPLE_IMAGES, tmp_path / "gate")
-    config = tmp_path / "audit.toml"
-    config.write_text('[[camera]]\nname = "gate"\n')
-    for out, code in ((tmp_path / "gate" / "gate1.jpg", 1), (tmp_path / "zones.png", 0)):
-        assert command("zones", tmp_path / "gate", "--config", config, "--out", out).returncode == code
-    assert (tmp_path / "gate" / "gate1.jpg").read_bytes() == (SAMPLE_IMAGES / "gate1.jpg").read_bytes()
-    done = command("zones", tmp_path / "gone.mp4", "--config", config, "--out", tmp_path / "zones.png")
-    assert "No such file" in done.stderr
