@@ -88,11 +88,12 @@ def test_a_slow_worker_is_not_taken_for_a_frozen_one(
 ) -> None:
     """The whole segment takes longer than a worker may be without progress; no part of it does."""
     patience_s = 6.0
+    path = repeat(recording, tmp_path / "long.mp4", 4)
     flags = (*judging, "--every", "1", "--workers", "1", "--segment", "600", "--stall-timeout", str(patience_s))
-    with running([recording], tmp_path / "audit", *flags) as audit:
+    with running([path], tmp_path / "audit", *flags) as audit:
         audit.wait_until(lambda: audit.workers)
         (worker,) = audit.workers
-        audit.wait_until(lambda: str(recording) in [file.path for file in worker.open_files()])
+        audit.wait_until(lambda: str(path) in [file.path for file in worker.open_files()])
         begun = time.monotonic()
         while time.monotonic() - begun < 1.5 * patience_s:
             worker.suspend()
@@ -103,7 +104,7 @@ def test_a_slow_worker_is_not_taken_for_a_frozen_one(
         code, output = audit.wait()
     assert code == 0, output
     (record,) = pq.read_table(tmp_path / "audit" / "sources.parquet").to_pylist()
-    assert (record["status"], record["frames_decoded"]) == ("complete", 600)
+    assert (record["status"], record["frames_decoded"]) == ("complete", 2400)
 
 
 @pytest.fixture
