@@ -97,7 +97,8 @@ def test_a_carried_row_has_the_faces_of_the_last_judged_one(rows_of: Callable[..
 
 
 def test_a_held_scene_has_as_many_faces_as_in_the_full_audit(rows_of: Callable[..., pa.Table]) -> None:
-    full, skipped = rows_of(), rows_of(skip_static=True)
+    # At the default score a face of these comes and goes with the noise.
+    full, skipped = rows_of(min_score=0.35), rows_of(min_score=0.35, skip_static=True)
     assert not any(full["carried_over"].to_pylist())
     assert skipped["pts_s"].equals(full["pts_s"])
     different = np.not_equal(full["n_faces"].to_numpy(), skipped["n_faces"].to_numpy())

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from pipeline.inference import CARD_VERSION, DETECTOR_TASK, card_path
-from training.detector.network import SIZE_MULTIPLE, STRIDES, per_level
+from training.detector.network import FOLDED_PIXELS, SIZE_MULTIPLE, STRIDES, per_level
 from training.detector.samples import CanvasMaker
 from training.detector.scenes import RgbImage
 
@@ -23,18 +23,19 @@ NMS_IOU = 0.45
 DEFAULT_SIZE_PX = 960
 # The converter needs some size; the operations keep theirs relative to it, so the runtime may resize the input.
 _TRACED_PX = 320
+_TRACED_SHAPE = (1, _TRACED_PX, _TRACED_PX // FOLDED_PIXELS, 3 * FOLDED_PIXELS)
 _CALIBRATION_CANVASES = 160
 
 
 def to_float_tflite(network: keras.Model) -> bytes:
-    """float32 inside, uint8 RGB in, float32 maps out."""
+    """float32 inside, uint8 RGB in (folded, see `fold_pixels`), float32 maps out."""
     levels = per_level(network)
     function = _frozen(lambda images: levels(tf.cast(images, tf.float32) / 127.5 - 1.0, training=False), tf.uint8)
     return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
 
 
 def to_int8_tflite(network: keras.Model, calibration_rgb: Sequence[RgbImage]) -> bytes:
-    """int8 weights and activations, int8 RGB in (a pixel's value less 128), float32 maps out.
+    """int8 weights and activations, int8 RGB in (folded; a pixel's value less 128), float32 maps out.
 
     The scaling of pixels to [-1, 1] is not an operation here but the quantisation of the input itself. An unsigned
     input would cost one: the runtime converts it a value at a time, which takes a sixth of the whole.
@@ -56,7 +57,7 @@ def to_int8_tflite(network: keras.Model, calibration_rgb: Sequence[RgbImage]) ->
             image = canvas[np.newaxis].astype(np.float32) / 127.5 - 1.0
             # Both ends of the range must occur, or the input's scale would not be that of the pixels.
             image[0, 0, 0], image[0, 0, 1] = -1.0, 1.0
-            yield [image]
+            yield [image.reshape(_TRACED_SHAPE)]
 
     converter.representative_dataset = representative
     return bytes(converter.convert())
@@ -69,8 +70,8 @@ def calibration_canvases(maker: CanvasMaker, seed: int, count: int = _CALIBRATIO
 
 
 def _frozen(call: Any, dtype: Any) -> Any:
-    shape = tf.TensorSpec([1, _TRACED_PX, _TRACED_PX, 3], dtype)
-    return convert_variables_to_constants_v2(tf.function(call).get_concrete_function(shape))
+    images = tf.TensorSpec(_TRACED_SHAPE, dtype)
+    return convert_variables_to_constants_v2(tf.function(call).get_concrete_function(images))
 
 
 def write_model(path: Path, content: bytes, card: Mapping[str, Any]) -> None:

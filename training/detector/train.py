@@ -20,9 +20,10 @@ import tensorflow as tf
 from pipeline.errors import ConfigError
 from training.detector.assignment import cells_of
 from training.detector.losses import detector_loss
-from training.detector.network import SIZE_MULTIPLE, NetworkSettings, build_network, load_trunk
+from training.detector.network import SIZE_MULTIPLE, NetworkSettings, build_network, fold_pixels, load_trunk
 from training.detector.samples import CanvasMaker, SampleSettings, stack_targets
 from training.detector.scenes import FloatArray, RgbImage, Scene
+from training.detector.stem import fit_stem
 from training.detector.windows import Photograph, targets_of
 
 SETTINGS_FILE = "settings.json"
@@ -46,6 +47,7 @@ class TrainSettings:
             or shortened while it is under way, which a cosine does not, at no loss (Haegele et al. 2024).
         weight_decay: of convolution kernels.
         average_decay: of the exponential moving average of the weights, which is what gets exported.
+        stem_batches, stem_passes: batches of canvases, and how often the stem sees each, before the training.
         checkpoint_every: steps between checkpoints.
         seed: of everything random.
         network, samples: settings of those parts.
@@ -60,6 +62,8 @@ class TrainSettings:
     cooldown_share: float = 0.3
     weight_decay: float = 0.02
     average_decay: float = 0.999
+    stem_batches: int = 40
+    stem_passes: int = 30
     checkpoint_every: int = 500
     seed: int = 1
     network: NetworkSettings = field(default_factory=NetworkSettings)
@@ -124,6 +128,7 @@ class Trainer:
         run.mkdir(parents=True, exist_ok=True)
         _check_settings(run / SETTINGS_FILE, settings)
         self.network = build_network(settings.network)
+        self._trunk_weights = trunk_weights
         if trunk_weights is not None:
             load_trunk(self.network, trunk_weights)
         self._optimizer = keras.optimizers.AdamW(
@@ -153,7 +158,7 @@ class Trainer:
         self._optimizer.learning_rate.assign(learning_rate)
         cells = cells_of(tf.shape(images)[1], tf.shape(images)[2])
         with tf.GradientTape() as tape:
-            logits, boxes = self.network(tf.cast(images, tf.float32) / 127.5 - 1.0, training=True)
+            logits, boxes = self.network(fold_pixels(tf.cast(images, tf.float32) / 127.5 - 1.0), training=True)
             score_loss, box_loss = detector_loss(targets, logits, boxes, cells)
             loss = score_loss + box_loss
         variables = self.network.trainable_variables
@@ -164,6 +169,8 @@ class Trainer:
 
     def train(self, maker: CanvasMaker, report: Callable[[int, dict[str, float]], None]) -> None:
         """Run the remaining steps; `report` is called with the step and mean losses at every checkpoint."""
+        if self._trunk_weights is not None and self.step == 0:
+            self._fit_stem(maker, self._trunk_weights)
         started, losses = time.monotonic(), []
         for images, targets in batches(maker, self.settings, self.step):
             step = self.step
@@ -185,6 +192,13 @@ class Trainer:
                 self._save(row)
                 report(step + 1, row)
                 started, losses = time.monotonic(), []
+
+    def _fit_stem(self, maker: CanvasMaker, trunk_weights: Path) -> None:
+        settings = dataclasses.replace(self.settings, steps=self.settings.stem_batches, large_every=0)
+        canvases = [images for images, _ in batches(maker, settings, 0)]
+        fit_stem(self.network, trunk_weights, canvases, self.settings.stem_passes)
+        for average, variable in zip(self._averaged, self.network.weights, strict=True):
+            average.assign(variable.value)
 
     def _save(self, row: dict[str, float]) -> None:
         self._manager.save()

@@ -21,8 +21,17 @@ from pipeline.inference import TfliteModel, load_card  # noqa: E402
 from tests.training.detector.drawn import write_scenes  # noqa: E402
 from training.detector.close_ups import load_close_ups  # noqa: E402
 from training.detector.export import to_float_tflite, to_int8_tflite, write_model  # noqa: E402
-from training.detector.network import NetworkSettings, build_network, load_trunk, per_level  # noqa: E402
+from training.detector.network import (  # noqa: E402
+    STEM_OUTPUT,
+    NetworkSettings,
+    build_network,
+    fold_pixels,
+    load_trunk,
+    per_level,
+    read_mobilenet,
+)
 from training.detector.scenes import read_scenes  # noqa: E402
+from training.detector.stem import fit_stem  # noqa: E402
 from training.detector.train import Trainer, TrainSettings  # noqa: E402
 from training.detector.unannotated import ignore_unannotated, overlap  # noqa: E402
 
@@ -84,7 +93,7 @@ def test_bundled_model_finds_a_face_at_every_scale(name: str) -> None:
             [np.maximum(best_xyxy[:, :2], face_xyxy[:, :2]), np.minimum(best_xyxy, face_xyxy)[:, 2:]], 1
         )
         shared, best, face = (float(np.prod(b[0, 2:] - b[0, :2])) for b in (corners, best_xyxy, face_xyxy))
-        assert shared / (best + face - shared) > 0.6
+        assert shared / (best + face - shared) > 0.5
 
 
 def test_resume_continues_and_refuses_other_settings(trained: tuple[Path, Path], tmp_path: Path) -> None:
@@ -128,7 +137,7 @@ def test_int8_and_float_of_one_network_agree_at_every_size(tmp_path: Path) -> No
     models = [TfliteModel(tmp_path / f"{name}.tflite") for name in ("float", "int8")]
     for height, width in ((320, 320), (64, 96), (384, 640), (32, 32), (320, 320)):
         image = np.asarray(cv2.resize(canvases[0], (width, height)))[np.newaxis]
-        expected = per_level(network)(image.astype(np.float32) / 127.5 - 1, training=False)
+        expected = per_level(network)(fold_pixels(image.astype(np.float32) / 127.5 - 1), training=False)
         shapes = sorted(tuple(level.shape) for level in expected)
         outputs = [model.run(image) for model in models]
         for mine in outputs:
@@ -140,20 +149,43 @@ def test_int8_and_float_of_one_network_agree_at_every_size(tmp_path: Path) -> No
             np.testing.assert_allclose(rough, level, atol=0.2)
 
 
-def test_pretrained_trunk_is_taken_over_exactly(tmp_path: Path) -> None:
-    donor = tf.keras.applications.MobileNet(input_shape=(128, 128, 3), alpha=0.25, include_top=False, weights=None)
-    rng = np.random.default_rng(2)
-    donor.set_weights([rng.uniform(0.1, 0.5, weight.shape) for weight in donor.get_weights()])
-    weights = tmp_path / "trunk.weights.h5"
-    donor.save_weights(weights)
+@pytest.fixture(scope="module")
+def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of MobileNet V1 0.25, drawn so that signals keep their size from layer to layer."""
+    donor = tf.keras.applications.MobileNet((128, 128, 3), alpha=0.25, include_top=False, weights=None)
+    rng = np.random.default_rng(1)
+
+    def drawn(weight: np.ndarray) -> np.ndarray:
+        if weight.ndim != 4:
+            return weight
+        inputs = 9 if weight.shape[3] == 1 else np.prod(weight.shape[:3])
+        return rng.normal(0, (2 / inputs) ** 0.5, weight.shape)
+
+    donor.set_weights([drawn(weight) for weight in donor.get_weights()])
+    path: Path = tmp_path_factory.mktemp("weights") / "trunk.weights.h5"
+    donor.save_weights(path)
+    return path
+
+
+def test_pretrained_trunk_is_taken_over_exactly(mobilenet_weights: Path) -> None:
     network = build_network(NetworkSettings(middle_blocks=5))
-    load_trunk(network, weights)
-    last = tf.keras.Model(network.input, network.get_layer("conv_pw_3").output)
-    reference = tf.keras.Model(donor.input, donor.get_layer("conv_pw_3_bn").output)
-    image = rng.uniform(-1, 1, (1, 128, 128, 3)).astype(np.float32)
-    np.testing.assert_allclose(last(image), reference(image), rtol=1e-3)
+    load_trunk(network, mobilenet_weights)
+    donor = read_mobilenet(mobilenet_weights)
+    after_stem = tf.keras.Model(network.get_layer(STEM_OUTPUT).output, network.get_layer("conv_pw_7_bn").output)
+    reference = tf.keras.Model(donor.get_layer("conv_pw_2_relu").output, donor.get_layer("conv_pw_7_bn").output)
+    features = np.random.default_rng(3).uniform(0, 2, (1, 32, 32, 32)).astype(np.float32)
+    np.testing.assert_allclose(after_stem(features), reference(features), rtol=1e-3, atol=1e-4)
     with pytest.raises(InputError, match="MobileNet"):
         load_trunk(network, Path(__file__))
+
+
+def test_stem_learns_to_answer_as_mobilenets_first_blocks(mobilenet_weights: Path) -> None:
+    tf.keras.utils.set_random_seed(4)
+    network = build_network(NetworkSettings(neck_channels=16, middle_blocks=1, head_blocks=1))
+    small = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    canvases = np.stack([cv2.resize(image, (64, 64)) for image in small])
+    assert fit_stem(network, mobilenet_weights, [canvases], passes=1) < 0
+    assert fit_stem(network, mobilenet_weights, [canvases], passes=300) > 0.25
 
 
 def test_close_ups_leave_out_groups_and_annotated(tmp_path: Path) -> None:
