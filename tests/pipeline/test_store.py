@@ -27,6 +27,7 @@ from pipeline.verify import verify
 from tests.s3 import S3Server
 
 SOURCE_ID, N_SEGMENTS, FRAMES = "0123456789abcdef", 4, 3
+RUN = {"fingerprint": "fingerprint", "schema_version": schema.SCHEMA_VERSION}
 
 
 @pytest.fixture(params=["folder", "file", "s3"])
@@ -88,7 +89,7 @@ def work(opened: OpenAudit, n_segments: int) -> int:
     """What a run does with a source, up to a number of segments; returns how many it had to judge."""
     store = AuditStore(opened.folder, "fingerprint")
     store.open()
-    store.write_run({"fingerprint": "fingerprint", "status": "running"})
+    store.write_run({**RUN, "status": "running"})
     segments = [segment(number) for number in range(N_SEGMENTS)]
     if SOURCE_ID in store.finished_sources():
         return 0
@@ -111,7 +112,8 @@ def finish(opened: OpenAudit) -> None:
     store = AuditStore(opened.folder, "fingerprint")
     records = list(store.finished_sources().values())
     store.write_sources(records)
-    store.write_run({"fingerprint": "fingerprint", "status": "finished", "tables": store.table_sha256(records)})
+    tables = store.table_sha256(records)
+    store.write_run({**RUN, "status": "finished", "tables": tables})
     store.clean_up()
 
 
