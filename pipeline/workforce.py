@@ -8,8 +8,10 @@ can grow and shrink with the run.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Collection
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +75,8 @@ class Workforce:
         self._idle: list[Member] = []
         self._starts = Starts(on_cluster=self._on_cluster)
         self._unfit: list[_Unfit] = []
+        self._futures: dict[Any, Future[Any]] = {}
+        self._is_any_done = threading.Event()
         self._last_census = 0.0
         self._capacity = 0
 
@@ -102,13 +106,31 @@ class Workforce:
         if not waited_for:
             time.sleep(POLL_S)  # starting is paused
             return []
-        done, _ = ray.wait(waited_for, num_returns=1, timeout=POLL_S)
+        done = self._done_within(waited_for, POLL_S)
         ray_session.check()
         for reference in done:
             actor = self._starts.pop(reference)
             if actor is not None:
                 self._take_on(actor, reference)
         return [reference for reference in done if reference in references]
+
+    def _done_within(self, references: Collection[Any], seconds: float) -> list[Any]:
+        """Those that are done, as soon as one is, or after so many seconds.
+
+        Not by `ray.wait`: its timeouts go by the clock of the wall; where that is put back it waits for as long.
+        """
+        self._futures = {
+            reference: self._futures.get(reference) or self._future(reference) for reference in references
+        }
+        self._is_any_done.clear()
+        if not any(future.done() for future in self._futures.values()):
+            self._is_any_done.wait(seconds)
+        return [reference for reference, future in self._futures.items() if future.done()]
+
+    def _future(self, reference: Any) -> Future[Any]:
+        future: Future[Any] = reference.future()
+        future.add_done_callback(lambda _: self._is_any_done.set())
+        return future
 
     @property
     def nodes(self) -> set[Node]:
