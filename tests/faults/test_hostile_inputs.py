@@ -135,7 +135,7 @@ def test_hostile_folder(
         ["../../site", "pipe.mp4", "no such.mp4"],
         tmp_path / "audit",
         *judging,
-        *("--every", "5", "--workers", "2", "--stall-timeout", "8", "--attempts", "1", "--memory-limit", "320"),
+        *("--every", "5", "--workers", "2", "--stall-timeout", "8", "--attempts", "1", "--memory-limit", "160"),
         *("--camera-from", "(.*)/"),
     )
 
