@@ -97,9 +97,9 @@ def _changed_libraries(earlier: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _remedy(earlier: dict[str, Any]) -> str:
     """How to go on with an audit that was made differently."""
     same = ["the same settings"]
-    ours = earlier.get("tool_version")
-    if ours != version("facemask-batch"):
-        same.append(f"facemask-batch {ours}")
+    tool_version = earlier.get("tool_version")
+    if tool_version != version("facemask-batch"):
+        same.append(f"facemask-batch {tool_version}")
     same += [f"{name} {was}" for name, was, _ in _changed_libraries(earlier)]
     with_what = same[0] if len(same) == 1 else f"{', '.join(same[:-1])} and {same[-1]}"
     return f"It goes on with {with_what}. Otherwise give another --out, or --overwrite to start anew."
