@@ -23,7 +23,7 @@ import psutil
 import ray
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
-from tests.faults.harness import PATIENCE_S
+from tests.faults.harness import PATIENCE_S, named
 
 # A node that has been killed is to be missed within seconds; one that is merely slow is not.
 _HEALTH_CHECKS = json.dumps(
@@ -69,12 +69,12 @@ class Machine:
     @property
     def workers(self) -> list[psutil.Process]:
         """The processes that decode and judge."""
-        return [process for process in self.processes if process.name().startswith("ray::Worker")]
+        return named(self.processes, "ray::Worker")
 
     def kill(self) -> None:
         """kill -9 of everything at once, as when the power goes."""
         doomed = self.processes
-        for process in [p for p in doomed if p.name() == "raylet"] + doomed:
+        for process in named(doomed, "raylet") + doomed:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.kill()
@@ -132,7 +132,7 @@ class Cluster:
     @property
     def n_machines(self) -> int:
         """How many there are below the head's process, itself included."""
-        return sum(process.name() == "raylet" for process in self.head.processes)
+        return len(named(self.head.processes, "raylet"))
 
     def add(self, n_cpus: int = 1, *, hidden: tuple[Path, ...] = (), python: Path | None = None) -> Machine:
         """A further machine; `hidden` folders are empty for it."""

@@ -38,7 +38,7 @@ class RunningAudit:
     @property
     def workers(self) -> list[psutil.Process]:
         """The processes that decode and judge."""
-        return [process for process in self.ray_processes if _name(process).startswith("ray::Worker")]
+        return named(self.ray_processes, "ray::Worker")
 
     def n_committed(self) -> int:
         return len(list(self.folder.glob(SEGMENTS)))
@@ -135,7 +135,11 @@ def leftovers(folder: Path) -> list[str]:
     ]
 
 
-def _name(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.Error):
-        return process.name()
-    return ""
+def named(processes: list[psutil.Process], *starts: str) -> list[psutil.Process]:
+    """Those whose name starts so; a process that ends while it is looked at has none."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if process.name().startswith(starts):
+                found.append(process)
+    return found

@@ -18,7 +18,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from tests.faults.harness import SEGMENTS, RunningAudit, assert_same_rows, end, leftovers, run, running
+from tests.faults.harness import SEGMENTS, RunningAudit, assert_same_rows, end, leftovers, named, run, running
 from tests.faults.long_clips import repeat
 from tests.faults.test_workers import is_alive
 
@@ -47,7 +47,7 @@ def test_killed_driver_and_killed_ray_lose_nothing(
     assert n_committed > 0
     with running([recording], folder, *flags) as audit:
         audit.wait_until(lambda: committed_frames(folder) > n_committed)
-        (raylet,) = [process for process in audit.ray_processes if process.name() == "raylet"]
+        (raylet,) = named(audit.ray_processes, "raylet")
         raylet.kill()
         code, output = audit.wait()
     assert frames_of_an_earlier_run(output) == n_committed
@@ -226,7 +226,7 @@ def kill_one(audit: RunningAudit, chance: random.Random) -> str:
     """kill -9 of the driver, or of one of Ray's processes and a moment later of the driver; returns who was first."""
     victim = chance.choice(["driver", "worker", "raylet", "gcs_server"])
     name = "ray::Worker" if victim == "worker" else victim
-    for process in [process for process in audit.ray_processes if process.name().startswith(name)][:1]:
+    for process in named(audit.ray_processes, name)[:1]:
         process.kill()
         audit.pause(chance.uniform(0, 1))
     end(audit.kill())

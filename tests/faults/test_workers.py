@@ -27,6 +27,7 @@ from pipeline.judging import CHANGED
 from pipeline.observer import Observer
 from pipeline.settings import Settings
 from pipeline.sources import Inventory
+from tests.faults.harness import named
 
 POLL_S = 0.002
 
@@ -55,8 +56,7 @@ class Background:
 
 def ray_workers() -> list[psutil.Process]:
     """Processes in which actors run, or are about to."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if child.name().startswith(("ray::Worker", "ray::IDLE"))]
+    return named(psutil.Process().children(recursive=True), "ray::Worker", "ray::IDLE")
 
 
 def is_alive(process: psutil.Process) -> bool:
