@@ -34,6 +34,12 @@ from cli.options import NumberType
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="MobileNet V1 0.25 weights (ImageNet) to start from.",
 )
+@click.option(
+    "--start-from",
+    metavar="MODEL",
+    help="A float detector to start from instead, such as `default-float`: to go on from it with more "
+    "photographs, those of your own cameras say.",
+)
 @click.option("--steps", type=click.IntRange(min=1), default=8000, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option(
@@ -68,6 +74,7 @@ def train_detector(
     judged: Path | None,
     ignored_by: str | None,
     weights: Path | None,
+    start_from: str | None,
     steps: int,
     batch_size: int,
     canvas_px: int,
@@ -83,9 +90,12 @@ def train_detector(
     data names splits, `train` is learnt from and `val` chooses the default score. The same command goes on with an
     interrupted run. Exported are RUN/NAME.tflite (int8) and RUN/NAME-float.tflite with their cards.
     """
+    if weights is not None and start_from is not None:
+        raise click.UsageError("--weights and --start-from exclude each other.")
+
     from pipeline.writing import make_folder
     from training.detector.build import export, load_training_data, train
-    from training.detector.train import TrainSettings
+    from training.detector.settings import TrainSettings
 
     settings = TrainSettings(
         steps=steps,
@@ -97,7 +107,7 @@ def train_detector(
     )
     make_folder(run)
     data = load_training_data(scenes, settings, close_ups=close_ups, judged=judged, ignored_by=ignored_by)
-    train(data, run, settings, weights, click.echo)
+    train(data, run, settings, click.echo, trunk=weights, started_from=start_from)
     export(data, run, settings, name, _command_line(click.get_current_context()), click.echo, precision)
 
 

@@ -14,7 +14,8 @@ from training.detector.export import calibration_canvases, to_float_tflite, to_i
 from training.detector.judged import for_evaluation, for_training
 from training.detector.samples import CanvasMaker
 from training.detector.scenes import Scene, read_scenes
-from training.detector.train import Trainer, TrainSettings, load_averaged, load_photographs
+from training.detector.settings import TrainSettings
+from training.detector.train import Trainer, load_averaged, load_photographs
 from training.detector.unannotated import ignore_unannotated
 
 # Share of the detections on the validation photographs that is right at the default score.
@@ -96,16 +97,22 @@ def load_training_data(
 
 
 def train(
-    data: TrainingData, run: Path, settings: TrainSettings, trunk: Path | None, report: Callable[[str], None]
+    data: TrainingData,
+    run: Path,
+    settings: TrainSettings,
+    report: Callable[[str], None],
+    *,
+    trunk: Path | None = None,
+    started_from: str | None = None,
 ) -> None:
-    """Train in `run`, or go on where that run stopped."""
+    """Train in `run`, or go on where that run stopped; see `Trainer` for what it may start from."""
     counts = data.describe(settings)
     report(f"{counts['photographs']} photographs, {counts['faces']} faces, {counts['close_ups']} close-ups")
 
     def report_step(step: int, row: dict[str, float]) -> None:
         report(f"step {step}/{settings.steps}  " + "  ".join(f"{key} {value:.3f}" for key, value in row.items()))
 
-    Trainer(run, settings, trunk).train(data.maker, report_step)
+    Trainer(run, settings, trunk, started_from).train(data.maker, report_step)
 
 
 def export(

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.errors import InputError
+from training.detector.layers import FusedBatchNormalization, UpsampleTwice
 
 STRIDES = (8, 16, 32)
 SIZE_MULTIPLE = 32
@@ -53,23 +54,11 @@ class NetworkSettings:
     """
 
     stem_channels: int = 16
-    neck_channels: int = 64
+    neck_channels: int = 96
     middle_blocks: int = 5
-    deep_channels: int = 128
+    deep_channels: int = 192
     deep_blocks: int = 3
     head_blocks: int = 2
-
-
-@keras.saving.register_keras_serializable("facemask_batch")
-class UpsampleTwice(keras.layers.Layer):
-    """Nearest-neighbour doubling by depth-to-space, which unlike a resize holds no size and stays resizable."""
-
-    def call(self, inputs: Any) -> Any:
-        return tf.nn.depth_to_space(tf.concat([inputs] * 4, axis=-1), 2)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        batch, rows, columns, channels = input_shape
-        return batch, rows and rows * 2, columns and columns * 2, channels
 
 
 def fold_pixels(images: Any) -> Any:
@@ -179,7 +168,7 @@ def _trunk_activation(x: Any, name: str, normalised: bool) -> Any:
 
 
 def _batch_normalisation(name: str) -> keras.layers.Layer:
-    return keras.layers.BatchNormalization(momentum=0.98, name=f"{name}_bn")
+    return FusedBatchNormalization(momentum=0.98, name=f"{name}_bn")
 
 
 def _conv(x: Any, channels: int, name: str) -> Any:

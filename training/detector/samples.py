@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pipeline.detect import PADDING_GREY
 from training.degrade import degrade
+from training.detector.pasting import CLOSE_UP_MARGIN, MEDIAN_FACE_ASPECT, paste_faces
 from training.detector.scenes import FloatArray, RgbImage
 from training.detector.windows import (
     FACE,
@@ -24,8 +25,6 @@ from training.detector.windows import (
     flip,
 )
 
-CLOSE_UP_MARGIN = 1.7
-_MEDIAN_FACE_ASPECT = 0.83
 _LEAST_FILL = 0.8
 _GREATEST_ENLARGEMENT = 2.5
 # Enlarged beyond this, a close-up of at most 144 px is only blur.
@@ -47,6 +46,7 @@ class SampleSettings:
         no_face_share: share of windows on something that looks like a face and is none, at the sizes of faces.
         defocused_share: share of windows on a face that are blurred, by up to a tenth of the face's size. Annotators
             skip faces out of focus; telephoto cameras are full of them.
+        pasted_share: share of windows into which close-ups are pasted.
         degraded_share: share of canvases that pass through a surveillance camera.
         degradation: strength of those, at most.
     """
@@ -59,6 +59,7 @@ class SampleSettings:
     random_window_share: float = 0.15
     no_face_share: float = 0.09
     defocused_share: float = 0.12
+    pasted_share: float = 0.08
     degraded_share: float = 0.3
     degradation: float = 0.35
 
@@ -168,6 +169,8 @@ class CanvasMaker:
             for i in (0, 1)
         ]
         window, targets = cut_window(photograph, size_wh, scale_xy, (corner[0], corner[1]))
+        if len(self._close_ups) and rng.random() < self._settings.pasted_share:
+            window, targets = paste_faces(window, targets, self._close_ups, rng)
         if wanted_px and rng.random() < self._settings.defocused_share:
             window = defocus_window(window, float(wanted_px * rng.uniform(0.02, 0.1)))
         return flip(window, targets) if rng.random() < 0.5 else (window, targets)
@@ -192,7 +195,7 @@ class CanvasMaker:
             low, high = self._settings.large_px_range
         high = max(low, min(high * max(1.0, max(size_wh) / 320), 0.95 * min(size_wh)))
         wanted_px = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-        fill = (np.array(size_wh) / places.photograph_wh).min(axis=1)
+        fill = np.minimum(*(np.array(size_wh) / places.photograph_wh).T)
         scale = wanted_px / places.longer_px
         fitting = np.flatnonzero((scale >= _LEAST_FILL * fill) & (scale <= _GREATEST_ENLARGEMENT))
         if len(fitting):
@@ -208,7 +211,7 @@ class CanvasMaker:
         left, top = (longer - size_wh[0]) // 2, (longer - size_wh[1]) // 2
         window = np.asarray(scaled[top : top + size_wh[1], left : left + size_wh[0]], dtype=np.uint8)
         half_h = longer / CLOSE_UP_MARGIN / 2
-        half_w = half_h * _MEDIAN_FACE_ASPECT
+        half_w = half_h * MEDIAN_FACE_ASPECT
         x, y = size_wh[0] / 2, size_wh[1] / 2
         face = [x - half_w, y - half_h, x + half_w, y + half_h, FACE_WITHOUT_BOX]
         targets = np.array([face, [0, 0, *size_wh, IGNORED]], dtype=np.float32)

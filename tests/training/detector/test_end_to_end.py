@@ -31,8 +31,9 @@ from training.detector.network import (  # noqa: E402
     read_mobilenet,
 )
 from training.detector.scenes import read_scenes  # noqa: E402
+from training.detector.settings import TrainSettings  # noqa: E402
 from training.detector.stem import fit_stem  # noqa: E402
-from training.detector.train import Trainer, TrainSettings  # noqa: E402
+from training.detector.train import Trainer  # noqa: E402
 from training.detector.unannotated import ignore_unannotated, overlap  # noqa: E402
 
 STEPS = 40
@@ -94,6 +95,19 @@ def test_bundled_model_finds_a_face_at_every_scale(name: str) -> None:
         )
         shared, best, face = (float(np.prod(b[0, 2:] - b[0, :2])) for b in (corners, best_xyxy, face_xyxy))
         assert shared / (best + face - shared) > 0.5
+
+
+def test_a_run_that_starts_from_a_detector_begins_with_its_answers(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    scenes, run = trained
+    start = ["--start-from", run / "drawn-float.tflite", "--learning-rate", "1e-7"]
+    assert command(*train_command(scenes, tmp_path / "run", steps=1), *start) == 0
+    image = read_scenes(scenes)[0].read_rgb()[np.newaxis]
+    theirs, mine = (TfliteModel(folder / "drawn-float.tflite").run(image) for folder in (run, tmp_path / "run"))
+    for level in theirs:
+        found = next(output for output in mine if output.shape == level.shape)
+        np.testing.assert_allclose(found, level, atol=0.02)
 
 
 def test_resume_continues_and_refuses_other_settings(trained: tuple[Path, Path], tmp_path: Path) -> None:
@@ -219,4 +233,7 @@ def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert command("train-detector", lines, "--out", tmp_path / "run") == 1
     assert "no photographs" in capsys.readouterr().err
     assert command("train-detector", tmp_path / "gone", "--out", tmp_path / "run") == 2
+    two_starts = ["--weights", lines, "--start-from", "default-float"]
+    assert command("train-detector", lines, "--out", tmp_path / "run", *two_starts) == 2
+    assert "exclude each other" in capsys.readouterr().err
     assert command("evaluate-detector", tmp_path / "gone.tflite", write_scenes(tmp_path / "s", 1)) == 1

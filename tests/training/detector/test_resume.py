@@ -15,7 +15,8 @@ from tests.training.detector.drawn import write_scenes  # noqa: E402
 from training.detector.network import NetworkSettings  # noqa: E402
 from training.detector.samples import CanvasMaker, SampleSettings  # noqa: E402
 from training.detector.scenes import read_scenes  # noqa: E402
-from training.detector.train import Trainer, TrainSettings, load_averaged, load_photographs  # noqa: E402
+from training.detector.settings import TrainSettings  # noqa: E402
+from training.detector.train import Trainer, load_averaged, load_photographs  # noqa: E402
 
 SETTINGS = TrainSettings(
     steps=8,
