@@ -93,6 +93,7 @@ def train_detector(
     if weights is not None and start_from is not None:
         raise click.UsageError("--weights and --start-from exclude each other.")
 
+    from pipeline.inference import DETECTOR_TASK, load_card, resolve_model
     from pipeline.writing import make_folder
     from training.detector.build import export, load_training_data, train
     from training.detector.settings import TrainSettings
@@ -104,6 +105,7 @@ def train_detector(
         learning_rate=learning_rate,
         checkpoint_every=checkpoint_every,
         seed=seed,
+        started_from=load_card(resolve_model(start_from, DETECTOR_TASK), DETECTOR_TASK).sha256 if start_from else "",
     )
     make_folder(run)
     data = load_training_data(scenes, settings, close_ups=close_ups, judged=judged, ignored_by=ignored_by)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,12 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 def makers() -> list[psutil.Process]:
     """The processes that make pictures."""
-    return [p for p in psutil.Process().children() if "pipeline.evidence.worker" in p.cmdline()]
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # it may end while it is looked at
+            if "pipeline.evidence.worker" in process.cmdline():
+                found.append(process)
+    return found
 
 
 def pictured(folder: Path) -> list[tuple[str, bool]]:

@@ -33,6 +33,7 @@ class TrainSettings:
         stem_batches, stem_passes: batches of canvases, and how often the stem sees each, before the training.
         checkpoint_every: steps between checkpoints.
         seed: of everything random.
+        started_from: sha256 of the exported detector whose weights the run begins with, empty without one.
         network, samples: settings of those parts.
     """
 
@@ -49,6 +50,7 @@ class TrainSettings:
     stem_passes: int = 30
     checkpoint_every: int = 500
     seed: int = 1
+    started_from: str = ""
     network: NetworkSettings = field(default_factory=NetworkSettings)
     samples: SampleSettings = field(default_factory=SampleSettings)
 

@@ -108,6 +108,8 @@ def test_a_run_that_starts_from_a_detector_begins_with_its_answers(
     for level in theirs:
         found = next(output for output in mine if output.shape == level.shape)
         np.testing.assert_allclose(found, level, atol=0.02)
+    cards = [load_card(folder / "drawn-float.tflite", "face_detector") for folder in (run, tmp_path / "run")]
+    assert cards[1].require("data")["started_from"] == cards[0].sha256
 
 
 def test_resume_continues_and_refuses_other_settings(trained: tuple[Path, Path], tmp_path: Path) -> None:
