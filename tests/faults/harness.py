@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import pandas as pd
@@ -18,6 +19,7 @@ import psutil
 
 # Long enough for a machine that does much else; a sound one needs a few seconds.
 PATIENCE_S = 240.0
+Seen = TypeVar("Seen")
 SEGMENTS = ".work/segments/*/*.parquet"
 
 
@@ -136,10 +138,16 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def named(processes: list[psutil.Process], *starts: str) -> list[psutil.Process]:
-    """Those whose name starts so; a process that ends while it is looked at has none."""
+    """Those whose name starts so."""
+    return [process for process, name in of_living(processes, psutil.Process.name) if name.startswith(starts)]
+
+
+def of_living(
+    processes: list[psutil.Process], look: Callable[[psutil.Process], Seen]
+) -> list[tuple[psutil.Process, Seen]]:
+    """Each process with what is seen of it; one that ends while it is looked at is left out."""
     found = []
     for process in processes:
         with contextlib.suppress(psutil.Error):
-            if process.name().startswith(starts):
-                found.append(process)
+            found.append((process, look(process)))
     return found

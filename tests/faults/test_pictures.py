@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipeline.finishing import finish
 from pipeline.incidents import find_incidents
 from pipeline.report_settings import ReportSettings
 from tests.audits import BARE, MadeSource, walk, write_audit
+from tests.faults.harness import of_living
 from tests.faults.test_audit_folder import small_disk
 from tests.faults.test_workers import Background, Blocked
 from tests.gate import FPS, HEIGHT, N_FRAMES, OWN, WIDTH, write_gate_audit
@@ -46,12 +46,8 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 def makers() -> list[psutil.Process]:
     """The processes that make pictures."""
-    found = []
-    for process in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):  # it may end while it is looked at
-            if "pipeline.evidence.worker" in process.cmdline():
-                found.append(process)
-    return found
+    children = of_living(psutil.Process().children(), psutil.Process.cmdline)
+    return [process for process, line in children if "pipeline.evidence.worker" in line]
 
 
 def pictured(folder: Path) -> list[tuple[str, bool]]:
