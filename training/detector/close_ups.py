@@ -11,8 +11,20 @@ import numpy as np
 
 from pipeline.errors import InputError
 from training.detector.scenes import RgbImage
+from training.detector.windows import FACE_WITHOUT_BOX
 
+# Side of a close-up in longer sides of its face, and the usual width of a face in heights.
+CLOSE_UP_MARGIN = 1.7
+_MEDIAN_FACE_ASPECT = 0.83
 _INDEX = "faces.csv"
+
+
+def face_target(centre_xy: tuple[float, float], side_px: float) -> list[float]:
+    """Target row, see `windows`, of the face in a close-up of this centre and side: known but for its width."""
+    half_h = side_px / CLOSE_UP_MARGIN / 2
+    half_w = half_h * _MEDIAN_FACE_ASPECT
+    x, y = centre_xy
+    return [x - half_w, y - half_h, x + half_w, y + half_h, FACE_WITHOUT_BOX]
 
 
 def load_close_ups(

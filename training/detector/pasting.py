@@ -8,12 +8,9 @@ import cv2
 import numpy as np
 
 from pipeline.detect import PADDING_GREY
+from training.detector.close_ups import CLOSE_UP_MARGIN, face_target
 from training.detector.scenes import FloatArray, RgbImage
-from training.detector.windows import FACE_WITHOUT_BOX
 
-# Side of a close-up in longer sides of its face, and the usual width of a face in heights.
-CLOSE_UP_MARGIN = 1.7
-MEDIAN_FACE_ASPECT = 0.83
 _GREATEST_NUMBER = 3
 _LEAST_FACE_PX = 10.0
 # No larger than a fifth of the window: larger ones would hide the scene.
@@ -53,7 +50,7 @@ def paste_faces(
         if _touches(np.concatenate(rows), left, top, side) or _shows_padding(place):
             continue
         _blend(place, crop)
-        rows.append(_target(left, top, side))
+        rows.append(np.array([face_target((left + side / 2, top + side / 2), side)], dtype=np.float32))
     return window, np.concatenate(rows).astype(np.float32)
 
 
@@ -74,10 +71,3 @@ def _blend(place_rgb: RgbImage, crop_rgb: RgbImage) -> None:
     cv2.ellipse(ellipse, (side // 2, side // 2), axes, 0, 0, 360, 1.0, -1)
     share = np.asarray(cv2.GaussianBlur(ellipse, (0, 0), max(0.5, _FEATHER * side)))[..., None]
     place_rgb[:] = np.rint(face * share + place_rgb * (1 - share)).astype(np.uint8)
-
-
-def _target(left: int, top: int, side: int) -> FloatArray:
-    half_h = side / CLOSE_UP_MARGIN / 2
-    half_w = half_h * MEDIAN_FACE_ASPECT
-    x, y = left + side / 2, top + side / 2
-    return np.array([[x - half_w, y - half_h, x + half_w, y + half_h, FACE_WITHOUT_BOX]], dtype=np.float32)

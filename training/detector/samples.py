@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from pipeline.detect import PADDING_GREY
 from training.degrade import degrade
-from training.detector.pasting import CLOSE_UP_MARGIN, MEDIAN_FACE_ASPECT, paste_faces
+from training.detector.close_ups import face_target
+from training.detector.pasting import paste_faces
 from training.detector.scenes import FloatArray, RgbImage
 from training.detector.windows import (
     FACE,
-    FACE_WITHOUT_BOX,
     IGNORED,
     Photograph,
     change_colours,
@@ -210,12 +210,9 @@ class CanvasMaker:
         scaled = cv2.resize(image, (longer, longer), interpolation=cv2.INTER_AREA)
         left, top = (longer - size_wh[0]) // 2, (longer - size_wh[1]) // 2
         window = np.asarray(scaled[top : top + size_wh[1], left : left + size_wh[0]], dtype=np.uint8)
-        half_h = longer / CLOSE_UP_MARGIN / 2
-        half_w = half_h * MEDIAN_FACE_ASPECT
-        x, y = size_wh[0] / 2, size_wh[1] / 2
-        face = [x - half_w, y - half_h, x + half_w, y + half_h, FACE_WITHOUT_BOX]
+        face = face_target((size_wh[0] / 2, size_wh[1] / 2), longer)
         targets = np.array([face, [0, 0, *size_wh, IGNORED]], dtype=np.float32)
-        if half_w * 2 > size_wh[0] or half_h * 2 > size_wh[1]:
+        if min(face[:2]) < 0:
             targets[0, 4] = IGNORED
         return flip(window, targets) if rng.random() < 0.5 else (window, targets)
 
