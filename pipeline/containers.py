@@ -93,11 +93,15 @@ def _open_container(file: Any, path: str, protocols: str) -> Iterator[tuple[Inpu
         yield container, stream
 
 
-def new_decoder(stream: VideoStream) -> VideoDecoder:
+def new_decoder(stream: VideoStream, extradata: bytes | None = None) -> VideoDecoder:
     """A decoder for a recording's stream that knows of no packet yet.
 
     Flushing one that has been used is not the same: FFmpeg's decoders keep headers, pictures to conceal damage with,
     and what they think of the encoder.
+
+    Args:
+        stream: what is to be decoded.
+        extradata: headers in place of those that the container begins with.
     """
     with av.open(os.devnull, "w", format="null") as nowhere:  # PyAV copies a stream's parameters for muxers alone
         decoder = nowhere.add_stream_from_template(stream, opaque=True).codec_context
@@ -105,6 +109,8 @@ def new_decoder(stream: VideoStream) -> VideoDecoder:
     decoder.codec_tag = stream.codec_context.codec_tag
     decoder.options = dict(_DECODER_OPTIONS)
     decoder.thread_count = 1
+    if extradata is not None:
+        decoder.extradata = extradata
     return decoder
 
 

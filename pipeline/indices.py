@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from pipeline.content import known_state
 from pipeline.errors import StoreError
+from pipeline.packets import Headers
 from pipeline.probe import SourceIndex
 from pipeline.segments import sample, span_s
 from pipeline.settings import Settings
@@ -86,6 +87,7 @@ def pack(index: SourceIndex, settings: Settings) -> PackedIndex:
     lists = [_as_one_row(getattr(index, name)) for name in _ARRAYS]
     facts = {item.name: getattr(index, item.name) for item in dataclasses.fields(index)}
     facts = {name: value for name, value in facts.items() if name not in (*_ARRAYS, "source")}
+    facts["headers"] = [(each.from_dts, each.extradata.hex()) for each in index.headers]
     known = {name: value for name, value in vars(about).items() if name != "source"}
     metadata = {_INDEX_KEY: json.dumps(facts, default=str), _ABOUT_KEY: json.dumps(known, default=str)}
     table = pa.Table.from_arrays(lists, names=_ARRAYS).replace_schema_metadata(metadata)
@@ -105,6 +107,7 @@ def unpack(content: bytes | pa.Buffer, source: Source) -> SourceIndex:
     table = pq.read_table(pa.BufferReader(content))
     facts = json.loads(table.schema.metadata[_INDEX_KEY])
     facts["time_base"] = Fraction(facts["time_base"])
+    facts["headers"] = tuple(Headers(dts, bytes.fromhex(extradata)) for dts, extradata in facts["headers"])
     facts |= _moments(facts, "start", "last_modified")
     facts["size_wh"] = tuple(facts["size_wh"]) if facts["size_wh"] else None
     arrays: dict[str, Any] = {name: table[name].combine_chunks().flatten().to_numpy() for name in _ARRAYS}

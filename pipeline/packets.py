@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import av
 import numpy as np
@@ -16,6 +17,20 @@ from pipeline.mp4_index import skip_samples
 # Times are only as good as the frames that carry them: this many are decoded where packets alone cannot tell.
 _CHECKED_FRAMES = 64
 _CHECKED_KEYS = 3
+_NEW_EXTRADATA: Literal["new_extradata"] = "new_extradata"
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What a decoder must know of a codec before the first packet, from some packet of a recording on.
+
+    Attributes:
+        from_dts: decode time of that packet.
+        extradata: as FFmpeg calls it.
+    """
+
+    from_dts: int
+    extradata: bytes
 
 
 @dataclass
@@ -26,6 +41,7 @@ class Packets:
         pts, dts: (N,) int64, in the stream's time base; `pts` counts packets where their times make no sense.
         n_bytes: (N,) int64, their sizes.
         is_key: (N,) bool, as the container flags them.
+        headers: those that replace the container's, in their order; few recordings have any.
         n_discarded: further packets that are decoded and never shown.
         has_sound_times: whether each packet has a time of its own, and they are decoded in order.
         keys_stand_alone: whether decoding can start at key frames.
@@ -36,6 +52,7 @@ class Packets:
     dts: npt.NDArray[np.int64]
     n_bytes: npt.NDArray[np.int64]
     is_key: npt.NDArray[np.bool_]
+    headers: tuple[Headers, ...]
     n_discarded: int
     has_sound_times: bool
     keys_stand_alone: bool
@@ -71,6 +88,7 @@ def read_packets(
     dts: list[int | None] = []
     n_bytes: list[int] = []
     is_key: list[bool] = []
+    headers: list[Headers] = []
     n_discarded, n_keys_checked, keys_stand_alone = 0, 0, True
     error: str | None = None
     with av.logging.Capture(local=True) as messages:
@@ -82,6 +100,7 @@ def read_packets(
                     if number >= len(table[0]) or packet.pos != table[0][number]:
                         raise IndexMismatchError("its index is wrong", path=container.name)
                     key = bool(table[1][number])
+                headers += _new_headers(packet, headers)
                 if packet.is_discard:
                     n_discarded += 1  # outside the edit list: decoded, never shown
                     continue
@@ -109,11 +128,20 @@ def read_packets(
         ),
         n_bytes=np.asarray(n_bytes, dtype=np.int64),
         is_key=np.asarray(is_key, dtype=np.bool_),
+        headers=tuple(headers),
         n_discarded=n_discarded,
         has_sound_times=sound,
         keys_stand_alone=keys_stand_alone,
         error=error,
     )
+
+
+def _new_headers(packet: av.Packet, known: list[Headers]) -> list[Headers]:
+    """The headers that come with a packet: containers hand them over once, not again after a seek."""
+    if not packet.has_sidedata(_NEW_EXTRADATA) or packet.dts is None:
+        return []
+    extradata = bytes(packet.get_sidedata(_NEW_EXTRADATA))
+    return [] if known and known[-1].extradata == extradata else [Headers(packet.dts, extradata)]
 
 
 def decoded_times_rise(path: str) -> bool:

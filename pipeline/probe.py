@@ -16,7 +16,7 @@ from pipeline.clock import compile_time_pattern, recording_start
 from pipeline.containers import InputContainer, VideoStream, open_recording
 from pipeline.content import Content, content_sha256, file_state, is_content_of, read_content
 from pipeline.errors import DecodeError, InputError
-from pipeline.packets import IndexMismatchError, Packets, decoded_times_rise, read_packets
+from pipeline.packets import Headers, IndexMismatchError, Packets, decoded_times_rise, read_packets
 from pipeline.settings import Settings
 from pipeline.sources import Source
 
@@ -35,6 +35,7 @@ class SourceIndex:
         source_id: name of this content at this place, 16 hexadecimal digits.
         size_bytes: of the recording, or of all images together.
         file_state, sha256, etag, object_version, last_modified: by what its content is known, as in Content.
+        headers: of the codec, where they change midway.
         container, codec: FFmpeg's names; None for images.
         size_wh: as stored, before rotation; None for images, which may differ.
         time_source: `pts`, or `order` where the container has no times or they run backwards.
@@ -58,6 +59,7 @@ class SourceIndex:
     keys: npt.NDArray[np.int64]
     key_dts: npt.NDArray[np.int64]
     key_bytes: npt.NDArray[np.int64]
+    headers: tuple[Headers, ...] = ()
     container: str | None = None
     codec: str | None = None
     size_wh: tuple[int, int] | None = None
@@ -199,6 +201,7 @@ def _index_recording(
         keys=keys,
         key_dts=packets.dts[order][keys],
         key_bytes=packets.n_bytes[order][keys],
+        headers=packets.headers,
         container=said.container,
         codec=said.codec,
         size_wh=said.size_wh,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pipeline.clock import compile_time_pattern, moment_in_name
 from pipeline.cuts import Extent, Sharing, bounds
+from pipeline.packets import Headers
 from pipeline.probe import SourceIndex
 from pipeline.settings import Settings
 from pipeline.sources import Source
@@ -49,6 +50,7 @@ class Segment:
         origin_pts: time of the source's first frame.
         time_base: seconds a unit of `pts`.
         time_source: `pts` or `order`.
+        headers: of the codec, where they change midway in the source.
         start: wall-clock time (UTC) of the source's first frame, where it is known.
         image_times: wall-clock time (UTC) of each of `pts`, for images whose names tell it.
         key_frames_only: whether `wanted` are all key frames because only those were asked for.
@@ -68,6 +70,7 @@ class Segment:
     time_base: Fraction
     time_source: str
     start: datetime | None
+    headers: tuple[Headers, ...] = ()
     image_times: tuple[datetime | None, ...] = ()
     key_frames_only: bool = False
 
@@ -81,6 +84,10 @@ class Segment:
             pts = int(self.pts[self.keys[number]])
             return KeyPacket(pts, int(self.key_dts[number]), int(self.key_bytes[number]))
         return self.earlier_keys[-1 - number] if -number <= len(self.earlier_keys) else None
+
+    def extradata_at(self, key: KeyPacket) -> bytes | None:
+        """The headers with which decoding starts at a key frame; None for those that the container begins with."""
+        return next((each.extradata for each in reversed(self.headers) if each.from_dts <= key.dts), None)
 
     @property
     def extent(self) -> Extent:
@@ -115,6 +122,7 @@ def plan(index: SourceIndex, settings: Settings, sharing: Sharing | None = None)
             time_base=index.time_base,
             time_source=index.time_source,
             start=index.start,
+            headers=index.headers,
             image_times=_image_times(index.source.files[begin:end], settings),
             key_frames_only=settings.keyframes,
         )

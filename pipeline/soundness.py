@@ -96,7 +96,9 @@ class SoundnessDecoder:
         self.last_error: str | None = None
         self._times_are_known = times_are_known
 
-    def decode(self, packets: Iterator[av.Packet], stream: VideoStream) -> Iterator[tuple[av.VideoFrame, bool]]:
+    def decode(
+        self, packets: Iterator[av.Packet], stream: VideoStream, extradata: bytes | None = None
+    ) -> Iterator[tuple[av.VideoFrame, bool]]:
         """Frames in display order, each with whether it is sound; errors are noted and decoding goes on.
 
         Each call has a decoder of its own: what comes out depends on the packets and on nothing before them.
@@ -105,7 +107,7 @@ class SoundnessDecoder:
         what was decoded before the damage is sound even if it comes out after it. And what is shown before the
         picture that it is decoded from waits until that one has come out and says whether it is corrupt.
         """
-        decoder = new_decoder(stream)
+        decoder = new_decoder(stream, extradata)
         decoder.flags |= _COPY_OPAQUE
         if decoder.name == _MPEG4_PART_2:
             packets = self._shown_first_packet(packets, decoder)

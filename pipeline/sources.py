@@ -134,17 +134,24 @@ def _search(inputs: list[str], exclude: str | None) -> _Findings:
         for path in _expand(local_path(given)):
             if not os.path.isdir(path):
                 _sort_in(path, findings, given_by_name=True)
-                continue
-            if os.path.realpath(path) == excluded:
+            elif os.path.realpath(path) != excluded:
+                for file in _walk(path, excluded):
+                    _sort_in(file, findings, given_by_name=False)
+            elif _holds_inputs(path):
                 raise ConfigError(
                     "this folder is given as an input and as the audit's own, which is not searched",
                     path=path,
                     remedy=f"Give --out a folder of its own, such as {os.path.join(path, 'audit')}.",
                 )
-            for file in _walk(path, excluded):
-                _sort_in(file, findings, given_by_name=False)
     _sniff(findings)
     return findings
+
+
+def _holds_inputs(audit: str) -> bool:
+    """Whether there is more in an audit's folder than an audit: then it is no mere find of a wildcard."""
+    suffixes_of_images = {Path(name).suffix.lower() for name in os.listdir(audit)} & set(IMAGE_SUFFIXES)
+    recordings = (file for file in _walk(audit, None) if Path(file).suffix.lower() in VIDEO_SUFFIXES)
+    return bool(suffixes_of_images) or next(recordings, None) is not None
 
 
 def _expand(given: str) -> list[str]:

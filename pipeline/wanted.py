@@ -100,7 +100,7 @@ class WantedFrames:
             frames = self._decoded_from(start, self._needed(start, in_full=True))
             if frames is not None:
                 return frames
-        frames = self._decoder.decode(iter(self._needed(key, in_full=True) or ()), self._stream)
+        frames = self._decode(iter(self._needed(key, in_full=True) or ()), key)
         return ((frame, False) for frame, _ in frames)
 
     def _needed(self, key: int, *, in_full: bool = False) -> NeededPackets | None:
@@ -134,11 +134,16 @@ class WantedFrames:
         packet = self._segment.key_packet(key)
         if packets is None or packet is None:
             return None
-        frames = self._decoder.decode(iter(packets), self._stream)
+        frames = self._decode(iter(packets), key)
         first = next(frames, None)
         if first is None or not _is_sound_key(first, packet.pts):
             return None
         return itertools.chain([first], frames)
+
+    def _decode(self, packets: Iterator[av.Packet], key: int) -> Iterator[DecodedFrame]:
+        packet = self._segment.key_packet(key)
+        extradata = self._segment.extradata_at(packet) if packet is not None else None
+        return self._decoder.decode(packets, self._stream, extradata)
 
     def _take(self, frame: av.VideoFrame, is_sound: bool) -> Iterator[WantedFrame]:
         """Hand out a frame if it is the next one wanted, and give up those that it has overtaken."""

@@ -27,6 +27,21 @@ def test_the_audit_folder_cannot_be_an_input(run: Run, tmp_path: Path, clip_path
     assert run("run", tmp_path, "--out", tmp_path / "audit", "--dry-run")[0] == 0
 
 
+def test_a_wildcard_may_find_the_audit_folder(run: Run, tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
+    """The same command goes on: what it has made meanwhile lies beside the recordings."""
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    shutil.copy(clip_path("h264"), recordings / "cam1.mp4")
+    audit = recordings / "audit"
+    (audit / "evidence").mkdir(parents=True)
+    shutil.copy(next(SAMPLE_IMAGES.glob("*.jpg")), audit / "evidence")
+    for inputs in ([recordings / "*"], [recordings / "audit", recordings / "cam1.mp4"]):
+        code, out, error = run("run", *inputs, "--out", audit, "--dry-run")
+        assert (code, error) == (0, "")
+        assert "cam1.mp4" in out
+        assert "evidence" not in out
+
+
 def test_cameras_of_the_configuration_that_no_source_has_are_told(run: Run, tmp_path: Path) -> None:
     config = tmp_path / "audit.toml"
     config.write_text('[[camera]]\nname = "gate_images"\n[[camera]]\nname = "loby"\n')

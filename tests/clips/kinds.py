@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from tests.clips import codecs, timing
+from tests.clips import codecs, headers, timing
 from tests.clips.encoding import COUNT, GOP, RATE
 from tests.clips.recipe import ClipRecipe, Make, steady_pts_s
 
@@ -55,6 +55,7 @@ def _codec_kinds() -> Iterable[ClipRecipe]:
     yield _kind("h264_b_frames_ts", ".ts", codecs.h264_b_frames, **reordered)
     yield _kind("h264_open_gop_ts", ".ts", codecs.h264_open_gop, **reordered)
     yield _kind("h264_mkv", ".mkv", codecs.h264_b_frames)
+    yield _kind("flv_headers_change", ".flv", headers.flv_headers_change, note="SPS and PPS change at frame 36")
     yield _kind("h264_open_gop_mkv", ".mkv", codecs.h264_open_gop)
     yield _kind("h264_avi", ".avi", codecs.h264_closed, start_s=_FRAME_S)
     yield _kind(

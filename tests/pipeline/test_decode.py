@@ -12,6 +12,7 @@ import pytest
 from pipeline.decode import SegmentDecoder
 from pipeline.errors import FacemaskBatchError
 from pipeline.frames import Frame
+from pipeline.indices import pack, unpack
 from pipeline.probe import SourceIndex, probe
 from pipeline.segments import plan
 from pipeline.settings import Settings
@@ -24,7 +25,9 @@ SHARED_RECORDINGS = ["crowd.mp4", "mask_on_off.mp4", "people_walking.mp4", "vtes
 
 
 def index_of(path: Path, settings: Settings) -> SourceIndex:
-    return probe(Source(path.name, str(path), "video", "camera"), settings)
+    """As it arrives where segments are planned."""
+    source = Source(path.name, str(path), "video", "camera")
+    return unpack(pack(probe(source, settings), settings).content, source)
 
 
 def decode_all(path: Path, settings: Settings) -> tuple[list[Frame], int]:
