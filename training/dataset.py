@@ -34,8 +34,8 @@ def read_dataset(folder: Path) -> pd.DataFrame:
 
     Returns:
         Columns `file` (path relative to the folder, with slashes), `label`, `group`, `source`, `face_px` (float,
-        NaN where unknown) and `split` (`train`, `val`, or empty where the folder does not say). Without a CSV
-        every file is its own group and its source is empty.
+        NaN where unknown) and `split` (`train`, `val`, or empty where the folder does not say). Where the CSV
+        does not say, a file is its own group and its source is empty.
 
     Raises:
         InputError: the folder is missing, has not the layout, or a class is missing or empty.
@@ -130,10 +130,9 @@ def _join_csv(table: pd.DataFrame, csv_path: Path) -> pd.DataFrame:
             path=csv_path,
             remedy=remedy,
         )
-    if "group" not in joined:
-        joined["group"] = joined["file"]
-    if "source" not in joined:
-        joined["source"] = ""
+    # pandas reads a blank cell as NaN.
+    joined["group"] = joined["group"].fillna(joined["file"]) if "group" in joined else joined["file"]
+    joined["source"] = joined["source"].fillna("") if "source" in joined else ""
     if "face_px" not in joined:
         joined["face_px"] = float("nan")
     return joined

@@ -48,6 +48,15 @@ def test_csv_adds_groups_sources_and_sizes(folder: Path) -> None:
     assert set(table["face_px"]) == {40.0}
 
 
+def test_blank_cells_of_the_csv_are_as_if_the_column_were_not_there(folder: Path) -> None:
+    table = write_csv(folder, group="g", source="street")
+    table.loc[0, ["group", "source"]] = None
+    table.to_csv(folder / "faces.csv", index=False)
+    read = read_dataset(folder)
+    assert read.loc[0, ["group", "source"]].tolist() == [read.loc[0, "file"], ""]
+    assert read["source"].value_counts().to_dict() == {"street": 17, "": 1}
+
+
 def test_train_and_val_folders_are_kept(tmp_path: Path) -> None:
     draw_dataset(tmp_path / "train", 4)
     draw_dataset(tmp_path / "val", 2, seed=6)
