@@ -47,10 +47,10 @@ def draft_card(config: TrainConfig, prepared: Prepared, command: str) -> dict[st
 
 def describe_data(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
     """What the model was trained and measured on."""
-    counts = prepared.table.groupby(["split", "label"]).size()
+    counts = {"train": prepared.train_table["label"].value_counts(), "val": prepared.val_table["label"].value_counts()}
     sources = sorted(set(prepared.table["source"]) - {""})
     return {
-        "pictures": {str(split): counts[split].to_dict() for split in ("train", "val")},
+        "pictures": {split: count.sort_index().to_dict() for split, count in counts.items()},
         "sources": sources,
         "split": "by groups of near-duplicates" if sources else "as given or drawn",
         "seed": config.seed,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.errors import ConfigError
 from training.config import TrainConfig
-from training.corrections import UNCLEAR, apply_corrections
+from training.corrections import apply_corrections, clear_only
 from training.crops import Images, canvas_side_px, inner_crops, load_canvases
 from training.dataset import labels_of, read_dataset
 from training.split import assign_folds, folder_split, read_split
@@ -41,6 +41,7 @@ class Prepared:
         labels: classes in output order.
         table: all pictures with `split` and, where corrections were applied, `given_label`; unclear ones too.
         train: the training split in memory.
+        train_table: its rows: no unclear ones, and no more than the limit.
         val_table: rows of the validation split, unclear ones left out.
         val_crops: (M, S, S, 3) uint8 RGB, what the model sees of them.
         val_targets: (M, C) float32 one-hot.
@@ -49,6 +50,7 @@ class Prepared:
     labels: tuple[str, ...]
     table: pd.DataFrame
     train: TrainingArrays
+    train_table: pd.DataFrame
     val_table: pd.DataFrame
     val_crops: Images
     val_targets: npt.NDArray[np.float32]
@@ -80,8 +82,15 @@ def plan(config: TrainConfig) -> pd.DataFrame:
     for name in ("train", "val"):
         if labels_of(table[table["split"] == name]) != labels_of(table):
             raise ConfigError(f"the {name} split lacks a class", path=config.data, remedy="Divide the data anew.")
+    train = _training_rows(table, config)
+    if missing := sorted(set(labels_of(table)) - set(labels_of(train))):
+        raise ConfigError(
+            f"none of the {len(train)} training pictures is {missing[0]}",
+            path=config.data,
+            remedy="Raise --limit, or leave it out.",
+        )
     if config.soft_labels is not None:
-        _read_soft_labels(table[(table["split"] == "train") & (table["label"] != UNCLEAR)], labels_of(table), config)
+        _read_soft_labels(train, labels_of(table), config)
     return table
 
 
@@ -94,10 +103,7 @@ def prepare(config: TrainConfig, on_loaded: Callable[[int], None] | None = None)
     """
     table = plan(config)
     labels = labels_of(table)
-    clear = table[table["label"] != UNCLEAR]
-    train, val = clear[clear["split"] == "train"], clear[clear["split"] == "val"]
-    if config.limit is not None:
-        train = train.sample(min(config.limit, len(train)), random_state=config.seed)
+    train, val = _training_rows(table, config), clear_only(table[table["split"] == "val"])
     side_px = canvas_side_px(config.input_size_px, config.picture_scale, config.crop_scale)
     folder = Path(config.data)
     train_canvases = load_canvases(folder, list(train["file"]), side_px, on_loaded)
@@ -105,7 +111,14 @@ def prepare(config: TrainConfig, on_loaded: Callable[[int], None] | None = None)
     indices = _indices(train, labels)
     arrays = TrainingArrays(train_canvases, _targets(train, labels, config), _weights(train, indices, labels, config))
     val_crops = np.ascontiguousarray(inner_crops(val_canvases, config.input_size_px))
-    return Prepared(labels, table, arrays, val, val_crops, _one_hot(_indices(val, labels), len(labels)))
+    return Prepared(labels, table, arrays, train, val, val_crops, _one_hot(_indices(val, labels), len(labels)))
+
+
+def _training_rows(table: pd.DataFrame, config: TrainConfig) -> pd.DataFrame:
+    train = clear_only(table[table["split"] == "train"])
+    if config.limit is None:
+        return train
+    return train.sample(min(config.limit, len(train)), random_state=config.seed)
 
 
 def _indices(table: pd.DataFrame, labels: tuple[str, ...]) -> npt.NDArray[np.int64]:

@@ -17,8 +17,9 @@ from training.config import TrainConfig
 from training.corrections import UNCLEAR, apply_corrections
 from training.crops import canvas_side_px, inner_crops, load_canvases
 from training.dataset import read_dataset
+from training.finish import describe_data
 from training.inspect_data import inspect_dataset, merge_groups, near_duplicate_groups
-from training.prepare import plan
+from training.prepare import plan, prepare
 from training.split import assign_folds, folder_split, read_split
 
 
@@ -168,6 +169,25 @@ def test_plan_checks_soft_labels_and_splits(tmp_path: Path) -> None:
     read_dataset(data)[["file"]].assign(split="train").to_csv(one_sided, index=False)
     with pytest.raises(ConfigError, match="the val split lacks a class"):
         plan(TrainConfig(data=str(data), split=str(one_sided)))
+
+
+def test_a_limit_that_loses_a_class_is_refused(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "data", 6)
+    with pytest.raises(
+        ConfigError, match=r"none of the 2 training pictures is (with|without|incorrect)_mask"
+    ) as told:
+        plan(TrainConfig(data=str(data), limit=2))
+    assert "--limit" in str(told.value.remedy)
+
+
+def test_a_limit_is_what_the_card_counts(tmp_path: Path) -> None:
+    data = draw_dataset(tmp_path / "data", 6)
+    config = TrainConfig(data=str(data), input_size_px=32, limit=9)
+    prepared = prepare(config)
+    assert len(prepared.table) == 18
+    counts = describe_data(config, prepared)["pictures"]
+    assert sum(counts["train"].values()) == len(prepared.train.canvases) == 9
+    assert sum(counts["val"].values()) == len(prepared.val_crops)
 
 
 def test_reference_has_two_classes_also_with_corrections(tmp_path: Path) -> None:
