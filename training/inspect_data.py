@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import imagehash
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pipeline.errors import DecodeError
+from pipeline.images import read_image
+from pipeline.writing import file_sha256
 from training.crops import reading_threads
 
 HASH_SIDE = 8
@@ -29,7 +31,7 @@ class Inspection:
     Attributes:
         table: the readable pictures, with `width_px`, `height_px`, `sha256` and `near_group`, a number that
             near-duplicates share.
-        unreadable: files that are no images.
+        unreadable: files that a training would refuse.
     """
 
     table: pd.DataFrame
@@ -63,14 +65,10 @@ def inspect_dataset(folder: Path, table: pd.DataFrame, on_done: Callable[[int], 
 
     def look(name: str) -> tuple[str, int, int, npt.NDArray[np.bool_]] | None:
         try:
-            content = (folder / name).read_bytes()
-            with Image.open(folder / name) as picture:
-                found = (
-                    sha256(content).hexdigest(),
-                    *picture.size,
-                    imagehash.phash(picture.convert("RGB"), HASH_SIDE).hash.ravel(),
-                )
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
+            pixels = read_image(str(folder / name))  # as a training reads it, so that both refuse the same files
+            hashed = imagehash.phash(Image.fromarray(pixels), HASH_SIDE).hash.ravel()
+            found = (file_sha256(folder / name), pixels.shape[1], pixels.shape[0], hashed)
+        except DecodeError:
             found = None
         if on_done:
             on_done(1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,6 +103,15 @@ def test_unreadable_pictures_are_all_counted(folder: Path) -> None:
     with pytest.raises(InputError, match=r"2 pictures cannot be read, for example with_mask/001\.png"):
         load_canvases(folder, files, 64)
     assert inspect_dataset(folder, read_dataset(folder)).unreadable == ["with_mask/001.png", "with_mask/002.png"]
+
+
+def test_a_picture_of_a_format_that_is_not_trained_on_is_unreadable(folder: Path) -> None:
+    # Pillow knows this format; a training and an audit do not take it.
+    PIL.Image.new("RGB", (64, 64)).save(folder / "with_mask" / "other.jpg", format="PPM")
+    table = read_dataset(folder)
+    with pytest.raises(InputError, match="1 pictures cannot be read"):
+        load_canvases(folder, list(table["file"]), 64)
+    assert inspect_dataset(folder, table).unreadable == ["with_mask/other.jpg"]
 
 
 @settings(max_examples=20, deadline=None)
