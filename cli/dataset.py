@@ -87,7 +87,8 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
     for (part, label), count in kept.groupby(["split", "label"]).size().items():
         click.echo(f"{part:<6}{label:<16}{count:>8}")
     if inspection.unreadable:
-        click.echo(f"{len(inspection.unreadable)} unreadable pictures were left out.")
+        click.echo(f"{len(inspection.unreadable)} unreadable pictures were left out. Remove them before a training.")
+        click.echo(f"They are listed by: facemask-batch dataset check {data}")
     click.echo(f"Wrote {path}")
 
 

@@ -84,7 +84,8 @@ def read_split(csv_path: Path, table: pd.DataFrame) -> pd.Series:
             f"{int(unclear.sum())} pictures have no split, or one that is neither train nor val "
             f"(for example {table['file'][unclear].iloc[0]})",
             path=csv_path,
-            remedy=_WRITE_AGAIN,
+            remedy="Unreadable pictures get no split: remove those that `facemask-batch dataset check` lists. "
+            f"Does it list none? {_WRITE_AGAIN}",
         )
     divided = table.assign(split=split).groupby("group")["split"].nunique() > 1
     if divided.any():

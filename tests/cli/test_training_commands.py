@@ -129,6 +129,23 @@ def test_dataset_check_and_split(run: Run, data: Path, tmp_path: Path) -> None:
     assert run("dataset", "check", data, "--quiet")[0] == 0
 
 
+def test_a_division_without_the_unreadable_pictures_says_what_to_do(run: Run, data: Path, tmp_path: Path) -> None:
+    (data / "with_mask" / "broken.jpg").write_bytes(b"no")
+    for number, path in enumerate(sorted(data.rglob("*.png"))):
+        # Drawn faces look alike to a perceptual hash, smooth noise does not.
+        coarse = np.random.default_rng(number).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        cv2.imwrite(str(path), cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC))
+    code, out, _ = run("dataset", "split", data, "--quiet")
+    assert code == 0
+    assert "1 unreadable pictures were left out" in out
+    assert f"facemask-batch dataset check {data}" in out
+    code, _, error = run("train", data, "--out", tmp_path / "run", "--split", data / "split.csv")
+    assert code == 2
+    remedy = " ".join(error.split("\n\n")[1].split())
+    assert "unreadable" in remedy
+    assert "facemask-batch dataset check" in remedy
+
+
 def test_dataset_split_keeps_copies_together(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     data = tmp_path / "data"
