@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schema
+from pipeline.camera_names import raw_path
 from pipeline.errors import StoreError
 from pipeline.ledger import DUPLICATE
 from pipeline.report_settings import ReportSettings
@@ -137,7 +138,7 @@ class AuditFolder:
 
 def _files(record: dict[str, Any], name: str) -> list[Path]:
     """The files of a source that may have a name: its recording, by whatever name, or that image of its folder."""
-    path = Path(record["path"])
+    path = Path(raw_path(record["path"]))
     return [path] if record["kind"] == "video" else [path / name]
 
 

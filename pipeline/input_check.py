@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from natsort import natsorted
 
+from pipeline.camera_names import raw_path
 from pipeline.content import content_sha256, is_content_of, read_content
 from pipeline.errors import FacemaskBatchError, InputError, MissingInputError
 from pipeline.objects import list_folder
@@ -33,7 +33,7 @@ def difference_of_source(record: dict[str, Any], run: dict[str, Any]) -> str | N
     Raises:
         InputError: a store does not answer.
     """
-    path = record["path"] if is_url(record["path"]) else _raw_path(record["path"])
+    path = record["path"] if is_url(record["path"]) else raw_path(record["path"])
     try:
         if not is_url(path) and _is_missing(path):
             return MISSING
@@ -91,10 +91,3 @@ def _image_names(path: str) -> list[str]:
         except OSError as error:
             raise InputError(f"the folder cannot be read ({error.strerror})", path=path) from error
     return [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")]
-
-
-def _raw_path(text: str) -> str:
-    r"""A path as the system knows it: tables write bytes that are no UTF-8 as escapes such as \udcff."""
-    if os.path.exists(text):
-        return text
-    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), text)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 
 import av
 
@@ -13,6 +13,24 @@ from pipeline.segments import KeyPacket
 
 # A key frame is followed by pictures shown before it; who wanted those has read past it by no more than this.
 _MOST_KEPT = 64
+
+
+class _Packets:
+    """Packets as they are read, of which some may be given back to be read again."""
+
+    def __init__(self, read: Iterator[av.Packet]) -> None:
+        self._read = read
+        self._given_back: deque[av.Packet] = deque()
+
+    def __iter__(self) -> Iterator[av.Packet]:
+        return self
+
+    def __next__(self) -> av.Packet:
+        return self._given_back.popleft() if self._given_back else next(self._read)
+
+    def give_back(self, packets: Iterable[av.Packet]) -> None:
+        """The last ones that were read, in their order."""
+        self._given_back.extendleft(reversed(list(packets)))
 
 
 class PacketsFromKeys:
@@ -29,7 +47,7 @@ class PacketsFromKeys:
     def __init__(self, container: InputContainer, stream: VideoStream, on_step: Callable[[], None]) -> None:
         self._container, self._stream = container, stream
         self._on_step = on_step
-        self._rest: Iterator[av.Packet] | None = None  # what follows the last packet that was read
+        self._rest: _Packets | None = None  # what follows the last packet that was read
         self._kept: list[av.Packet] = []  # the last packets that were read, from a key frame on
         self._can_seek = True
 
@@ -42,30 +60,31 @@ class PacketsFromKeys:
         """
         packets = None
         if self._rest is not None and (is_near or not self._can_seek):
-            packets = self._read_on(itertools.chain(self._kept, self._rest), key)
+            self._rest.give_back(self._kept)
+            packets = self._read_on(self._rest, key)
         if packets is None:
             packets = self._sought(key)
             self._can_seek = packets is not None
         if packets is None:
             rewind(self._container, self._stream)
-            packets = self._read_on(demux(self._container, self._stream), key)
+            packets = self._read_on(_Packets(demux(self._container, self._stream)), key)
         return self._watched(packets) if packets is not None else None
 
     def from_start(self) -> Iterator[av.Packet]:
         """All packets of the recording in decode order."""
         rewind(self._container, self._stream)
-        return self._watched(demux(self._container, self._stream))
+        return self._watched(_Packets(demux(self._container, self._stream)))
 
-    def _sought(self, key: KeyPacket) -> Iterator[av.Packet] | None:
+    def _sought(self, key: KeyPacket) -> _Packets | None:
         # Containers seek by different clocks (mp4 and mkv by presentation, ts by decode time), so a seek by decode
         # time may arrive up to a group of pictures early.
         try:
             self._container.seek(key.dts, stream=self._stream, backward=True)
         except av.FFmpegError:
             return None
-        return self._read_on(demux(self._container, self._stream), key)
+        return self._read_on(_Packets(demux(self._container, self._stream)), key)
 
-    def _read_on(self, packets: Iterator[av.Packet], key: KeyPacket) -> Iterator[av.Packet] | None:
+    def _read_on(self, packets: _Packets, key: KeyPacket) -> _Packets | None:
         """The rest of `packets` from the key frame on; None if it does not come.
 
         AVI does not store times but counts packets; where it is damaged, a seek arrives with another count.
@@ -74,14 +93,15 @@ class PacketsFromKeys:
             for packet in packets:
                 self._on_step()
                 if packet.pts == key.pts:
-                    return itertools.chain([packet], packets) if packet.size == key.n_bytes else None
+                    packets.give_back([packet])
+                    return packets if packet.size == key.n_bytes else None
                 if packet.dts is not None and packet.dts > key.dts:
                     return None
         except av.FFmpegError:
             return None
         return None
 
-    def _watched(self, packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+    def _watched(self, packets: _Packets) -> Iterator[av.Packet]:
         self._rest, self._kept = packets, []
         for packet in packets:
             if packet.is_keyframe or len(self._kept) == _MOST_KEPT:

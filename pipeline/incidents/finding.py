@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -116,11 +118,21 @@ def _of_cameras(cameras: list[_Camera], workers: int) -> Iterator[CameraFindings
         return
     # A fresh start, since what this process holds (threads, Ray) does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(cameras)), mp_context=context, initializer=_begin_process) as processes:
-        yield from processes.map(_of_camera, cameras)
+    n_found = 0
+    try:
+        with ProcessPoolExecutor(
+            min(workers, len(cameras)), mp_context=context, initializer=_begin_process
+        ) as processes:
+            for found in processes.map(_of_camera, cameras):
+                yield found
+                n_found += 1
+    except BrokenProcessPool:
+        # Somebody ended one of them, most likely the system for want of memory. One at a time needs the least.
+        yield from map(_of_camera, cameras[n_found:])
 
 
 def _begin_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who ends this process
     end_with_parent()
     spare_pandas()
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -256,6 +259,30 @@ def test_processes_that_share_the_cameras_find_the_same(tmp_path: Path, monkeypa
     monkeypatch.setattr(finding, "_LEAST_SOURCES_FOR_PROCESSES", 0)
     find_incidents(folder, workers=2)
     assert [pq.read_table(folder / f"{name}.parquet") for name in names] == alone
+
+
+def ends_in_the_north(camera: Any) -> Any:
+    """As `_of_camera`, but a process that takes the camera `north` is ended, as by a system short of memory."""
+    if multiprocessing.parent_process() is not None and camera[1][0]["camera"] == "north":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return OF_CAMERA(camera)
+
+
+OF_CAMERA = finding._of_camera
+
+
+def test_a_process_that_is_ended_costs_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_audit(
+        tmp_path / "audit",
+        [MadeSource(f"{name}/1.mp4", walk(0, 5), 20, camera=name) for name in ("east", "north", "west")],
+    )
+    find_incidents(folder)
+    alone = pq.read_table(folder / "tracks.parquet")
+    assert len(alone) == 3
+    monkeypatch.setattr(finding, "_LEAST_SOURCES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(finding, "_of_camera", ends_in_the_north)
+    find_incidents(folder, workers=2)
+    assert pq.read_table(folder / "tracks.parquet") == alone
 
 
 KILLED_PARENT = """
