@@ -31,12 +31,11 @@ def fetch(name: str, folder: Path) -> None:
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def check(data: Path, out: Path | None, quiet: bool) -> int:
     """Look for unreadable files, tiny pictures, imbalance and duplicates in DATA; code 3 if a file is unreadable."""
-    from pipeline.writing import refuse_to_replace
-    from training.dataset import CSV_NAME, read_dataset, write_table
+    from training.dataset import CSV_NAME, check_table_path, read_dataset, write_table
     from training.inspect_data import NEAR_BITS
 
     if out is not None:
-        refuse_to_replace(out, [data / CSV_NAME])
+        check_table_path(out, [data / CSV_NAME])
     table = read_dataset(data)
     inspection = _inspect(data, table, quiet)
     kept = inspection.table
@@ -71,13 +70,13 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
     """Divide DATA 80:20 into train and val, by class, with near-duplicates on one side; write a CSV for `train`."""
     import numpy as np
 
-    from pipeline.writing import refuse_to_replace
-    from training.dataset import CSV_NAME, read_dataset, write_table
+    from training.dataset import CSV_NAME, check_table_path, read_dataset, write_table
     from training.inspect_data import merge_groups
     from training.split import assign_folds
 
     path = out or data / "split.csv"
-    refuse_to_replace(path, [data / CSV_NAME])
+    if data.is_dir():  # if not, reading it says what is expected
+        check_table_path(path, [data / CSV_NAME])
     table = read_dataset(data)
     inspection = _inspect(data, table, quiet)
     kept = inspection.table

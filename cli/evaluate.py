@@ -51,10 +51,13 @@ def evaluate(
     from pipeline.classify import MaskClassifier
     from pipeline.errors import ConfigError
     from training.corrections import apply_corrections
-    from training.dataset import read_dataset, with_labels, write_table
+    from training.dataset import CSV_NAME, check_table_path, read_dataset, with_labels, write_table
     from training.metrics import STREET_SOURCES, report_text, summary
     from training.split import read_split
 
+    if predictions is not None:
+        inputs: list[Path | str | None] = [data / CSV_NAME, split, corrections, model, other]
+        check_table_path(predictions, [path for path in inputs if path is not None])
     names = [model] if other is None else [model, other]
     classifiers = {name: MaskClassifier(name) for name in names}
     known = set.intersection(*(set(classifier.labels) for classifier in classifiers.values()))

@@ -7,13 +7,14 @@ duplicates (`group`), where a picture came from (`source`) and how large the fac
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pandas as pd
 from natsort import natsorted
 
 from pipeline.errors import ConfigError, InputError, StoreError
+from pipeline.writing import refuse_to_replace
 
 LABELS = ("with_mask", "without_mask", "incorrect_mask")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -23,6 +24,7 @@ _LAYOUT = (
     "Expected: with_mask/ and without_mask/ (incorrect_mask/ as a third class if there is one), "
     "directly in the folder or in its train/ and val/."
 )
+_WRITABLE = "Name another file; its folder must exist and be writable."
 
 
 def read_dataset(folder: Path) -> pd.DataFrame:
@@ -64,6 +66,22 @@ def labels_of(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(label for label in LABELS if label in present)
 
 
+def check_table_path(csv_path: Path, inputs: Iterable[Path | str]) -> None:
+    """Raise now, rather than after all pictures were read, where `write_table` could not write or must not.
+
+    Args:
+        csv_path: the table to write.
+        inputs: files that it must not replace.
+
+    Raises:
+        StoreError: it cannot be written, or is one of the inputs.
+    """
+    refuse_to_replace(csv_path, inputs)
+    if not csv_path.parent.is_dir() or csv_path.is_dir():
+        reason = "it is a folder" if csv_path.is_dir() else "no such folder"
+        raise StoreError(f"the table cannot be written ({reason})", path=csv_path, remedy=_WRITABLE)
+
+
 def write_table(table: pd.DataFrame, csv_path: Path, float_format: str | None = None) -> None:
     """Write a table as CSV, without its index.
 
@@ -76,7 +94,7 @@ def write_table(table: pd.DataFrame, csv_path: Path, float_format: str | None = 
         raise StoreError(
             f"the table cannot be written ({error.strerror or error})",
             path=csv_path,
-            remedy="Name another file; its folder must exist and be writable.",
+            remedy=_WRITABLE,
         ) from error
 
 

@@ -14,6 +14,7 @@ from tests.cli.conftest import Run
 from tests.training.drawn_faces import draw_dataset
 from training.augmentation_settings import CctvAugmentation
 from training.config import TrainConfig
+from training.dataset import read_dataset
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_a_division_without_the_unreadable_pictures_says_what_to_do(run: Run, da
     code, _, error = run("train", data, "--out", tmp_path / "run", "--split", data / "split.csv")
     assert code == 2
     remedy = " ".join(error.split("\n\n")[1].split())
-    assert "unreadable" in remedy
+    assert "Unreadable pictures" in remedy
     assert "facemask-batch dataset check" in remedy
 
 
@@ -191,6 +192,32 @@ def test_split_never_replaces_the_table_of_the_pictures(run: Run, data: Path) ->
     code, _, error = run("dataset", "split", data, "--quiet", "--out", data / "faces.csv")
     assert (code, "never written to" in error) == (1, True)
     assert (data / "faces.csv").read_text() == "file,label,source\n"
+
+
+def test_predictions_that_cannot_be_written_are_told_before_anything_is_judged(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    (data / "with_mask" / "003.png").write_bytes(b"")  # what would be told if the pictures came first
+    for out in (tmp_path / "nowhere" / "p.csv", data):
+        code, _, error = run("evaluate", "fast", data, "--quiet", "--predictions", out)
+        assert (code, "the table cannot be written" in error) == (1, True)
+    for command in ("check", "split"):
+        code, _, error = run("dataset", command, tmp_path / "nowhere", "--quiet")
+        assert (code, "no such folder" in error, "Expected: with_mask/" in error) == (1, True, True)
+
+
+def test_predictions_never_replace_an_input(run: Run, data: Path, tmp_path: Path) -> None:
+    files = read_dataset(data)
+    inputs = [data / "faces.csv", tmp_path / "split.csv", tmp_path / "corrections.csv"]
+    files[["file", "label"]].to_csv(inputs[0], index=False)
+    files.assign(split="val")[["file", "split"]].to_csv(inputs[1], index=False)
+    inputs[2].write_text("file,given_label,label,note\nwith_mask/000.png,with_mask,unclear,\n")
+    before = [path.read_bytes() for path in inputs]
+    arguments = ("evaluate", "fast", data, "--quiet", "--split", inputs[1], "--corrections", inputs[2])
+    for path in inputs:
+        code, _, error = run(*arguments, "--predictions", path)
+        assert (code, "never written to" in error) == (1, True)
+    assert [path.read_bytes() for path in inputs] == before
 
 
 def test_evaluate_on_labels_that_the_model_does_not_know(run: Run, data: Path) -> None:
