@@ -47,7 +47,10 @@ def draft_card(config: TrainConfig, prepared: Prepared, command: str) -> dict[st
 
 def describe_data(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
     """What the model was trained and measured on."""
-    counts = {"train": prepared.train_table["label"].value_counts(), "val": prepared.val_table["label"].value_counts()}
+    counts = {
+        "train": prepared.train_table["label"].value_counts(),
+        "val": prepared.val_table["label"].value_counts(),
+    }
     sources = sorted(set(prepared.table["source"]) - {""})
     return {
         "pictures": {split: count.sort_index().to_dict() for split, count in counts.items()},
