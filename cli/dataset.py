@@ -99,7 +99,7 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
 )
 @click.option("--alpha", default=0.5, show_default=True, help="Width of the models.")
 @click.option("--input-size", "input_size_px", default=96, show_default=True, help="Side of their input in pixels.")
-@click.option("--picture-scale", default=1.7, show_default=True, help="What a picture shows, in face boxes.")
+@click.option("--picture-scale", default=1.25, show_default=True, help="What a picture shows, in face boxes.")
 @click.option(
     "--epochs", default=2, show_default=True, help="Few: models that know mistakes by heart do not find them."
 )

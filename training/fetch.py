@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from pipeline.errors import ConfigError, InputError
-from training.dataset import LABELS
+from training.dataset import LABELS, SPLITS
 
 _CREDENTIALS = (
     "Create an API token in your Kaggle account's settings and save it as ~/.kaggle/kaggle.json, or set "
@@ -24,7 +24,8 @@ def fetch_kaggle(name: str, folder: Path) -> Path:
         folder: where it is unpacked; created if need be.
 
     Returns:
-        The folder that holds the class folders, or `folder` itself if none is found in it.
+        The folder of the data set, which holds the class folders or train/ and val/, or `folder` itself if there
+        is none.
 
     Raises:
         ConfigError: the name is malformed, the client is not installed, or there are no credentials.
@@ -55,7 +56,13 @@ def fetch_kaggle(name: str, folder: Path) -> Path:
             path=folder,
             remedy="Check that the disk has room and the folder can be written to; remove the .zip and try again.",
         ) from error
-    return next((path.parent for path in sorted(folder.rglob(LABELS[0])) if path.is_dir()), folder)
+    return _data_set_in(folder)
+
+
+def _data_set_in(folder: Path) -> Path:
+    found = next((path.parent for path in sorted(folder.rglob(LABELS[0])) if path.is_dir()), folder)
+    # One that is divided is read from above its train/ and val/; above `folder` nothing is ours.
+    return found.parent if found.name in SPLITS and found != folder else found
 
 
 def _failure(name: str, folder: Path, error: Exception) -> InputError:

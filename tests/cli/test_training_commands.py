@@ -194,6 +194,12 @@ def test_split_never_replaces_the_table_of_the_pictures(run: Run, data: Path) ->
     assert (data / "faces.csv").read_text() == "file,label,source\n"
 
 
+def test_suspects_takes_pictures_as_a_training_does(run: Run, data: Path, tmp_path: Path) -> None:
+    (data / "with_mask" / "003.png").write_bytes(b"")  # nothing is to be trained here
+    assert "cannot be read" in run("dataset", "suspects", data, "--weights", "none", "--out", tmp_path / "out")[2]
+    assert TrainConfig.load(tmp_path / "out" / "config.json").picture_scale == TrainConfig.crop_scale
+
+
 def test_predictions_that_cannot_be_written_are_told_before_anything_is_judged(
     run: Run, data: Path, tmp_path: Path
 ) -> None:

@@ -44,6 +44,14 @@ class Handler(BaseHTTPRequestHandler):
         """Silent."""
 
 
+def zipped(folder: Path) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(folder))
+    return content.getvalue()
+
+
 @pytest.fixture
 def kaggle_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKaggle]:
     """A server that the client reaches as a proxy, since the port of its local endpoint is fixed."""
@@ -56,11 +64,7 @@ def kaggle_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[F
     server = FakeKaggle(("127.0.0.1", 0), Handler)
     server.asked = []
     folder = draw_dataset(tmp_path / "drawn" / "set", 3)
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for path in sorted(folder.rglob("*.png")):
-            archive.write(path, path.relative_to(folder.parent))
-    server.archive = content.getvalue()
+    server.archive = zipped(folder.parent)
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -78,6 +82,20 @@ def test_a_data_set_is_fetched_and_unpacked(kaggle_server: FakeKaggle, tmp_path:
     ((path, question),) = kaggle_server.asked
     assert path.endswith("/DownloadDataset")
     assert (question["ownerSlug"], question["datasetSlug"]) == ("somebody", "masks")
+
+
+def test_an_archive_that_is_divided_is_one_data_set(kaggle_server: FakeKaggle, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        draw_dataset(tmp_path / "divided" / split, 2)
+    kaggle_server.archive = zipped(tmp_path / "divided")
+    found = fetch_kaggle("somebody/divided", tmp_path / "to")
+    assert found == tmp_path / "to"
+    assert read_dataset(found)["split"].value_counts().to_dict() == {"train": 6, "val": 6}
+
+
+def test_a_folder_that_is_only_called_train_holds_the_data_set(kaggle_server: FakeKaggle, tmp_path: Path) -> None:
+    kaggle_server.archive = zipped(draw_dataset(tmp_path / "flat", 2))
+    assert fetch_kaggle("somebody/flat", tmp_path / "train") == tmp_path / "train"
 
 
 @pytest.mark.parametrize(

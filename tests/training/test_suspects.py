@@ -37,6 +37,7 @@ def test_command_finds_planted_mistakes(tmp_path: Path, capsys: pytest.CaptureFi
         (folder / "with_mask" / f"{number:03d}.png").rename(folder / "without_mask" / f"planted_{number}.png")
     out = tmp_path / "out"
     options = "--weights none --alpha 0.25 --input-size 32 --epochs 15 --batch-size 8 --learning-rate 4e-3 --folds 1"
+    options += " --picture-scale 1.7"
     arguments = ["dataset", "suspects", str(folder), "--out", str(out), *options.split()]
     with pytest.raises(SystemExit) as ended:
         main(arguments)
