@@ -22,7 +22,7 @@ from pipeline.storage import is_url
     multiple=True,
     help="Of a training run: which models to write; repeatable.  [default: all]",
 )
-@click.option("--limits", help="Of a training run: what the model cannot do; goes into its card.")
+@click.option("--limits", help="Of a training run: what the model cannot do, if its card is to say it anew.")
 def export(
     folder: Path | str, to: str | None, out: Path | None, quantize: tuple[str, ...], limits: str | None
 ) -> None:
@@ -32,7 +32,7 @@ def export(
     disagrees with the Keras model is refused.
     """
     if is_url(folder) or (Path(folder) / "run.json").exists():
-        if quantize or limits:
+        if quantize or limits is not None:
             raise click.UsageError("--quantize and --limits are for training runs; this is an audit.")
         from cli.text import printable
         from pipeline.export import export_audit
@@ -47,7 +47,7 @@ def export(
             raise click.UsageError("--to and --out are for audits; this is a training run.")
         from cli.export_model import export_models
 
-        export_models(Path(folder), quantize, limits or "")
+        export_models(Path(folder), quantize, limits)
     else:
         from pipeline.errors import InputError
 

@@ -8,17 +8,25 @@ from pathlib import Path
 import click
 
 
-def export_models(run_folder: Path, quantize: tuple[str, ...], limits: str) -> None:
-    """Write the .tflite models and cards of a run; one that disagrees with the Keras model is refused."""
+def export_models(run_folder: Path, quantize: tuple[str, ...], limits: str | None) -> None:
+    """Write the .tflite models and cards of a run; one that disagrees with the Keras model is refused.
+
+    Args:
+        run_folder: of the run.
+        quantize: which models; all if empty.
+        limits: what the model cannot do; None leaves what the run's cards say of it.
+    """
     from training.config import TrainConfig
 
     config = TrainConfig.load(run_folder / "config.json")
 
     from training.export import QUANTIZATIONS
     from training.finish import export_all
+    from training.origin import origin_of
     from training.prepare import prepare
     from training.train import load_trained
 
     model = load_trained(run_folder)
-    command = " ".join(["facemask-batch", *sys.argv[1:]])
-    export_all(model, config, prepare(config), run_folder, command, limits, click.echo, quantize or QUANTIZATIONS)
+    origin = origin_of(run_folder, " ".join(["facemask-batch", *sys.argv[1:]]), limits)
+    export_all(model, config, prepare(config), run_folder, origin, click.echo, quantize or QUANTIZATIONS)
+    origin.save(run_folder)

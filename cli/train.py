@@ -40,11 +40,11 @@ import click
 @click.option(
     "--config", "config_json", type=click.Path(path_type=Path), help="config.json of another run, to train it again."
 )
-@click.option("--limits", default="", help="What the model cannot do; goes into its card.")
+@click.option("--limits", help="What the model cannot do; goes into its card.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def train(
-    data: Path, run_folder: Path, resume: bool, quiet: bool, limits: str, config_json: Path | None, **options: Any
+    data: Path, run_folder: Path, resume: bool, quiet: bool, limits: str | None, config_json: Path | None, **options: Any
 ) -> None:
     """Train a mask classifier on DATA and write models, cards, plots and a report.
 

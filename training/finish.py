@@ -20,6 +20,7 @@ from training.crops import inner_crops
 from training.evaluate import predict
 from training.export import QUANTIZATIONS, export_verified, tflite_logits, write_card
 from training.metrics import TWO_WAY, labels_in, probabilities_of, summary, with_without_correct
+from training.origin import Origin
 from training.prepare import Prepared
 
 TARGET_ACCURACY = 0.99
@@ -67,8 +68,7 @@ def export_all(
     config: TrainConfig,
     prepared: Prepared,
     run_folder: Path,
-    command: str,
-    limits: str,
+    origin: Origin,
     say: Callable[[str], None],
     quantizations: tuple[str, ...] = QUANTIZATIONS,
 ) -> dict[str, pd.DataFrame]:
@@ -82,10 +82,10 @@ def export_all(
     predictions = {}
     for quantization in quantizations:
         path = run_folder / f"model.{quantization}.tflite"
-        draft = draft_card(config, prepared, command)
+        draft = draft_card(config, prepared, origin.command)
         card = export_verified(model, path, quantization, representative, prepared.val_crops, draft)
         say(f"{path.name}: {card['verification']['agreement']:.2%} of the validation labels equal to Keras")
-        predictions[quantization] = finish_card(path, card, config, prepared, limits)
+        predictions[quantization] = finish_card(path, card, config, prepared, origin.limits)
     return predictions
 
 

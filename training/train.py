@@ -22,6 +22,7 @@ from training.finish import export_all
 from training.fit import CHECKPOINTS, HISTORY, Listener, fit
 from training.metrics import report_text
 from training.network import LOGITS_NAME, load_backbone, mobilenet_v1
+from training.origin import CARD, origin_of
 from training.prepare import Prepared, prepare
 from training.run_report import write_report
 
@@ -37,7 +38,7 @@ def train(
     run_folder: Path,
     *,
     command: str,
-    limits: str = "",
+    limits: str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -47,8 +48,8 @@ def train(
     Args:
         config: the settings of the run.
         run_folder: is created; holds everything that the run leaves.
-        command: how the run was started, for the cards.
-        limits: what the model cannot do, for the cards.
+        command: how the run is started, for the cards; one that is resumed keeps its first.
+        limits: what the model cannot do, for the cards; None: what a run that is resumed has kept of it.
         resume: go on with the run that is in the folder.
         listener: is told of steps and epochs.
         say: is given a line now and then.
@@ -67,14 +68,16 @@ def train(
         backbone = mobilenet_v1(config.input_size_px, config.alpha)
         load_backbone(backbone, config.weights, config.input_size_px, config.alpha)
     prepared = prepare(config)
+    origin = origin_of(run_folder, command, limits)
     config.save(run_folder / CONFIG)
+    origin.save(run_folder)
     prepared.table[["file", "split"]].to_csv(run_folder / SPLIT, index=False)
     say(f"{len(prepared.train.canvases)} pictures to train on, {len(prepared.val_crops)} to validate")
     start_s = time.monotonic()
     model = fit(config, prepared.train, prepared.val_crops, prepared.val_targets, run_folder, listener or Listener())
     duration = f"Trained in {(time.monotonic() - start_s) / 60:.0f} minutes"
     save_with_probabilities(model, run_folder)
-    predictions = export_all(model, config, prepared, run_folder, command, limits, say)
+    predictions = export_all(model, config, prepared, run_folder, origin, say)
     return _report(run_folder, prepared, predictions, duration)
 
 
@@ -150,5 +153,5 @@ def _report(run_folder: Path, prepared: Prepared, predictions: dict[str, pd.Data
         f"model.{name}.tflite": json.loads(card_path(run_folder / f"model.{name}.tflite").read_text(encoding="utf-8"))
         for name in (SHIPPED, *(name for name in predictions if name != SHIPPED))
     }
-    (run_folder / "card.json").write_text(json.dumps(cards[f"model.{SHIPPED}.tflite"], indent=2) + "\n", "utf-8")
+    (run_folder / CARD).write_text(json.dumps(cards[f"model.{SHIPPED}.tflite"], indent=2) + "\n", "utf-8")
     return write_report(run_folder, cards, report_text(table), duration, [*images, "mistakes.png"])

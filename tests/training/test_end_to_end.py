@@ -108,7 +108,7 @@ def test_export_command_writes_a_model_again(run_folder: Path, capsys: pytest.Ca
         main(["export", str(run_folder), "--quantize", "fp32"])
     assert ended.value.code == 0
     after = load_card(run_folder / "model.fp32.tflite", CLASSIFIER_TASK).values
-    assert after["metrics"] == before["metrics"]
+    assert [after[key] == before[key] for key in ("metrics", "command", "limits")] == [True] * 3
     assert "100.00% of the validation labels equal to Keras" in capsys.readouterr().out
 
 

@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.errors import ConfigError
 from training.checkpoints import plateau
 from training.config import TrainConfig
 from training.fit import HISTORY, Listener, fit
+from training.origin import Origin, origin_of
 from training.prepare import Prepared, prepare
+from training.train import train as train_run
 
 
 class PulledError(Exception):
@@ -52,6 +55,26 @@ def test_cctv_recipe(tiny_config: TrainConfig, tmp_path: Path) -> None:
     log = folders[1] / HISTORY
     log.write_text(log.read_text() + "1,0.5,0.5,0.5,0.5\n")
     assert_same_run(undisturbed, train(config, prepared, folders[1]), folders)
+
+
+def test_what_the_cards_will_say_of_a_run_outlives_an_interruption(tiny_config: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(tiny_config, epochs=3)
+    with pytest.raises(PulledError):
+        train_run(config, tmp_path, command="train first", limits="drawn faces only", listener=pull_after(1))
+    with pytest.raises(PulledError):
+        train_run(config, tmp_path, command="train --resume", resume=True, listener=pull_after(2))
+    assert origin_of(tmp_path, "export", None) == Origin("train first", "drawn faces only")
+
+
+def test_limits_given_anew_are_kept_and_those_of_older_runs_are_in_their_card(tmp_path: Path) -> None:
+    assert origin_of(tmp_path, "train", None) == Origin("train", "")
+    (tmp_path / "card.json").write_text('{"command": "train first", "limits": "old"}')
+    assert origin_of(tmp_path, "export", None) == Origin("train first", "old")
+    origin_of(tmp_path, "export", "new").save(tmp_path)
+    assert origin_of(tmp_path, "export", None) == Origin("train first", "new")
+    (tmp_path / "origin.json").write_text("[]")
+    with pytest.raises(ConfigError, match="not the origin of a run"):
+        origin_of(tmp_path, "export", None)
 
 
 def test_reference_recipe_remembers_its_patience(tiny_config: TrainConfig, tmp_path: Path) -> None:
