@@ -20,6 +20,8 @@ def export_models(run_folder: Path, quantize: tuple[str, ...], limits: str | Non
 
     config = TrainConfig.load(run_folder / "config.json")
 
+    from tqdm import tqdm
+
     from training.export import QUANTIZATIONS
     from training.finish import export_all
     from training.origin import origin_of
@@ -28,5 +30,7 @@ def export_models(run_folder: Path, quantize: tuple[str, ...], limits: str | Non
 
     model = load_trained(run_folder)
     origin = origin_of(run_folder, " ".join(["facemask-batch", *sys.argv[1:]]), limits)
-    export_all(model, config, prepare(config), run_folder, origin, click.echo, quantize or QUANTIZATIONS)
+    with tqdm(desc="reading", unit="picture", disable=None) as bar:
+        prepared = prepare(config, bar.reset, bar.update)
+    export_all(model, config, prepared, run_folder, origin, click.echo, quantize or QUANTIZATIONS)
     origin.save(run_folder)

@@ -44,7 +44,13 @@ import click
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def train(
-    data: Path, run_folder: Path, resume: bool, quiet: bool, limits: str | None, config_json: Path | None, **options: Any
+    data: Path,
+    run_folder: Path,
+    resume: bool,
+    quiet: bool,
+    limits: str | None,
+    config_json: Path | None,
+    **options: Any,
 ) -> None:
     """Train a mask classifier on DATA and write models, cards, plots and a report.
 
@@ -120,9 +126,11 @@ class _Progress:
     def _phase(self, name: str, n_steps: int) -> None:
         from tqdm import tqdm
 
+        from training.fit import READING
+
         self.__exit__()
         disable = True if self._quiet or not sys.stderr.isatty() else None
-        self._bar = tqdm(total=n_steps, desc=name, unit="step", disable=disable)
+        self._bar = tqdm(total=n_steps, desc=name, unit="picture" if name == READING else "step", disable=disable)
 
     def _step(self) -> None:
         self._bar.update()

@@ -20,6 +20,7 @@ from training.prepare import TrainingArrays
 
 CHECKPOINTS = "checkpoints"
 HISTORY = "history.csv"
+READING = "reading"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Listener:
     """Who is told of the progress.
 
     Attributes:
-        on_phase: name of a phase, and its number of steps still to come.
+        on_phase: name of a phase, and its number of steps still to come; those of READING are pictures.
         on_step: called after every step.
         on_epoch: number of the finished epoch, from 1, and its figures.
     """

@@ -94,8 +94,17 @@ def plan(config: TrainConfig) -> pd.DataFrame:
     return table
 
 
-def prepare(config: TrainConfig, on_loaded: Callable[[int], None] | None = None) -> Prepared:
+def prepare(
+    config: TrainConfig,
+    on_planned: Callable[[int], None] | None = None,
+    on_loaded: Callable[[int], None] | None = None,
+) -> Prepared:
     """Read and arrange all pictures of a run.
+
+    Args:
+        config: of the run.
+        on_planned: called with the number of pictures before the first is read.
+        on_loaded: called with 1 after each picture.
 
     Raises:
         InputError: pictures are unreadable.
@@ -104,6 +113,8 @@ def prepare(config: TrainConfig, on_loaded: Callable[[int], None] | None = None)
     table = plan(config)
     labels = labels_of(table)
     train, val = _training_rows(table, config), clear_only(table[table["split"] == "val"])
+    if on_planned:
+        on_planned(len(train) + len(val))
     side_px = canvas_side_px(config.input_size_px, config.picture_scale, config.crop_scale)
     folder = Path(config.data)
     train_canvases = load_canvases(folder, list(train["file"]), side_px, on_loaded)

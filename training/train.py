@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -19,7 +20,7 @@ from pipeline.writing import make_folder
 from training import plots
 from training.config import TrainConfig
 from training.finish import export_all
-from training.fit import CHECKPOINTS, HISTORY, Listener, fit
+from training.fit import CHECKPOINTS, HISTORY, READING, Listener, fit
 from training.metrics import report_text
 from training.network import LOGITS_NAME, load_backbone, mobilenet_v1
 from training.origin import CARD, origin_of
@@ -67,14 +68,15 @@ def train(
         # Seconds now rather than an error after all pictures were read.
         backbone = mobilenet_v1(config.input_size_px, config.alpha)
         load_backbone(backbone, config.weights, config.input_size_px, config.alpha)
-    prepared = prepare(config)
+    listener = listener or Listener()
+    prepared = prepare(config, partial(listener.on_phase, READING), lambda n_read: listener.on_step())
     origin = origin_of(run_folder, command, limits)
     config.save(run_folder / CONFIG)
     origin.save(run_folder)
     prepared.table[["file", "split"]].to_csv(run_folder / SPLIT, index=False)
     say(f"{len(prepared.train.canvases)} pictures to train on, {len(prepared.val_crops)} to validate")
     start_s = time.monotonic()
-    model = fit(config, prepared.train, prepared.val_crops, prepared.val_targets, run_folder, listener or Listener())
+    model = fit(config, prepared.train, prepared.val_crops, prepared.val_targets, run_folder, listener)
     duration = f"Trained in {(time.monotonic() - start_s) / 60:.0f} minutes"
     save_with_probabilities(model, run_folder)
     predictions = export_all(model, config, prepared, run_folder, origin, say)

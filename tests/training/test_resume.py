@@ -66,6 +66,19 @@ def test_what_the_cards_will_say_of_a_run_outlives_an_interruption(tiny_config: 
     assert origin_of(tmp_path, "export", None) == Origin("train first", "drawn faces only")
 
 
+def test_reading_the_pictures_is_told_as_a_phase_of_its_own(tiny_config: TrainConfig, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def on_phase(name: str, n_steps: int) -> None:
+        if name != "reading":
+            raise PulledError
+        told.append(f"{n_steps} to come")
+
+    with pytest.raises(PulledError):
+        train_run(tiny_config, tmp_path, command="", listener=Listener(on_phase, lambda: told.append("step")))
+    assert told == ["144 to come"] + ["step"] * 144
+
+
 def test_limits_given_anew_are_kept_and_those_of_older_runs_are_in_their_card(tmp_path: Path) -> None:
     assert origin_of(tmp_path, "train", None) == Origin("train", "")
     (tmp_path / "card.json").write_text('{"command": "train first", "limits": "old"}')
