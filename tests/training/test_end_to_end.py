@@ -232,6 +232,22 @@ def test_classify_command_on_crops(
     assert out.stat().st_size > 0
 
 
+def test_an_audit_runs_with_the_model(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, audit = run_folder / "model.int8.tflite", tmp_path / "audit"
+    photographs = Path(__file__).parents[2] / "sample_media" / "gate_images"
+    options = "--workers 1 --every 4 --min-confidence 0 --min-face 1 --quiet".split()
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(photographs), "--out", str(audit), "--classifier", str(model), *options])
+    assert (ended.value.code, capsys.readouterr().err) == (0, "")
+    used = json.loads((audit / "run.json").read_text(encoding="utf-8"))["models"]["classifier"]
+    assert used["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    faces = pd.read_parquet(audit / "faces")
+    assert len(faces) > 0
+    probabilities = faces[[f"p_{label}" for label in LABELS]].to_numpy()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-4)  # all three classes are this model's
+    assert faces["label"].tolist() == np.asarray(LABELS)[probabilities.argmax(axis=1)].tolist()
+
+
 def test_shipping_puts_model_and_card_side_by_side(run_folder: Path, tmp_path: Path) -> None:
     from training.ship import ship
 
