@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from cli.options import SEED
+
 
 @click.group()
 def dataset() -> None:
@@ -64,7 +66,7 @@ def check(data: Path, out: Path | None, quiet: bool) -> int:
 @dataset.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The CSV.  [default: DATA/split.csv]")
-@click.option("--seed", default=20, show_default=True)
+@click.option("--seed", type=SEED, default=20, show_default=True)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
     """Divide DATA 80:20 into train and val, by class, with near-duplicates on one side; write a CSV for `train`."""
@@ -112,7 +114,7 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
     show_default=True,
     help="How many fifths of the pictures are judged.",
 )
-@click.option("--seed", default=20, show_default=True)
+@click.option("--seed", type=SEED, default=20, show_default=True)
 def suspects(data: Path, out: Path, folds: int, **settings: Any) -> None:
     """Find labels of DATA that are probably wrong: suspects.csv and contact sheets, for a person to decide.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli.options import NumberType
+from cli.options import SEED, NumberType
 
 
 @click.command()
@@ -27,7 +27,7 @@ from cli.options import NumberType
 )
 @click.option("--predictions", type=click.Path(path_type=Path), help="Write every picture's probabilities as CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--seed", default=20, show_default=True, help="Of the confidence interval's draws.")
+@click.option("--seed", type=SEED, default=20, show_default=True, help="Of the confidence interval's draws.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def evaluate(
     model: str,

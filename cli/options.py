@@ -20,6 +20,7 @@ from pipeline.storage import is_url, local_path
 
 _WAYS_TO_SAMPLE = {"fps", "every", "keyframes"}
 _KINDS = (Settings, IncidentSettings, ReportSettings)
+SEED = click.IntRange(0, 2**32 - 1)  # what NumPy, scikit-learn and Keras all take
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

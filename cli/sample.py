@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import AuditType, LocalPathType
+from cli.options import SEED, AuditType, LocalPathType
 
 if TYPE_CHECKING:
     from pipeline.spot_check import Score
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("audit", required=False, type=AuditType())
 @click.option("-n", "n_faces", type=click.IntRange(1), default=200, show_default=True, help="Faces to draw.")
 @click.option("--out", type=LocalPathType(file_okay=False, path_type=Path), help="[default: AUDIT/sample]")
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed draws the same faces.")
+@click.option("--seed", type=SEED, default=1, show_default=True, help="The same seed draws the same faces.")
 @click.option("--score", "sheet", type=LocalPathType(dir_okay=False, path_type=Path), help="A filled-in sheet.")
 def sample(audit: Path | str | None, n_faces: int, out: Path | None, seed: int, sheet: Path | None) -> None:
     """Draw random faces of AUDIT, stratified by label and camera, for a person to judge; or score the answers.

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from cli.options import SEED
+
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
@@ -35,7 +37,7 @@ import click
 )
 @click.option("--corrections", type=click.Path(path_type=Path), help="CSV of corrected labels.")
 @click.option("--split", type=click.Path(path_type=Path), help="CSV from `dataset split`.")
-@click.option("--seed", type=int, help="Of division, order and augmentation.  [default: 20]")
+@click.option("--seed", type=SEED, help="Of division, order and augmentation.  [default: 20]")
 @click.option("--limit", type=int, help="At most so many training pictures, for a trial.")
 @click.option(
     "--config", "config_json", type=click.Path(path_type=Path), help="config.json of another run, to train it again."

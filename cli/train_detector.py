@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cli.options import NumberType
+from cli.options import SEED, NumberType
 
 
 @click.command("train-detector")
@@ -65,7 +65,7 @@ from cli.options import NumberType
     show_default=True,
     help="Share of right detections on the `val` photographs for which the model's default score is chosen.",
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=SEED, default=1, show_default=True)
 @click.option("--name", default="detector", show_default=True, help="Name of the exported model.")
 def train_detector(
     scenes: Path,

@@ -108,7 +108,7 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "learning_rate", "crop_scale", "street_weight", "limit"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
-        for name in ("head_epochs", "weight_decay"):
+        for name in ("head_epochs", "weight_decay", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
         for name in ("dropout", "label_smoothing", "soft_share"):

@@ -83,6 +83,15 @@ def test_settings_that_cannot_be(run: Run, data: Path, tmp_path: Path) -> None:
     assert "must be positive" in run(*arguments, "--epochs", 0)[2]
 
 
+@pytest.mark.parametrize(
+    "command", ["train", "dataset split", "dataset suspects", "evaluate fast", "train-detector", "sample"]
+)
+def test_seeds_that_are_none(run: Run, data: Path, command: str) -> None:
+    for seed in (-1, 2**32):
+        code, _, error = run(*command.split(), "--seed", seed, data)
+        assert (code, f"{seed} is not in the range" in error) == (2, True)
+
+
 def test_resume_keeps_the_settings_of_the_run(run: Run, data: Path, tmp_path: Path) -> None:
     own = tmp_path / "run" / "config.json"
     own.parent.mkdir()

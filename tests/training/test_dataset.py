@@ -229,6 +229,7 @@ def test_corrections_move_no_picture_to_the_other_split(tmp_path: Path) -> None:
         ("alpha", 0.01, "has no channels"),
         ("dropout", 1.5, "between 0 and 1"),
         ("head_epochs", -1, "must not be negative"),
+        ("seed", -1, "must not be negative"),
         ("recipe", "best", "no recipe"),
     ],
 )
