@@ -56,11 +56,18 @@ def describe_data(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
     return {
         "pictures": {split: count.sort_index().to_dict() for split, count in counts.items()},
         "sources": sources,
-        "split": "by groups of near-duplicates" if sources else "as given or drawn",
+        "split": _division(config, prepared.table),
         "seed": config.seed,
         "fold": config.fold,
         "corrected_labels": config.corrections is not None,
     }
+
+
+def _division(config: TrainConfig, table: pd.DataFrame) -> str:
+    """What kept training and validation apart."""
+    if config.split is not None:
+        return "as a CSV says"
+    return "by the data's groups" if table["group"].duplicated().any() else "picture by picture, or as folders say"
 
 
 def export_all(
