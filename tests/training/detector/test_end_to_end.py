@@ -87,7 +87,7 @@ def test_bundled_model_finds_a_face_at_every_scale(name: str) -> None:
     data = pytest.importorskip("skimage.data", reason="the extra `demo` is not installed")
     portrait = data.astronaut()
     face_xyxy = np.array([[180, 74, 268, 174]], np.float32)
-    for side_px in (512, 256, 128, 64):
+    for side_px in (512, 256, 128, 80):  # in the last one the face is 16 px high
         found = open_detector(name).detect(ArrayPicture(resize(portrait, (side_px, side_px))))
         best_xyxy = found.boxes_xyxy[:1] * (512 / side_px)
         corners = np.concatenate(
