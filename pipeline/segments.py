@@ -50,7 +50,7 @@ class Segment:
         origin_pts: time of the source's first frame.
         time_base: seconds a unit of `pts`.
         time_source: `pts` or `order`.
-        headers: of the codec, where they change midway in the source.
+        headers: of the codec, where they change midway: those with which decoding may start at a key frame.
         start: wall-clock time (UTC) of the source's first frame, where it is known.
         image_times: wall-clock time (UTC) of each of `pts`, for images whose names tell it.
         key_frames_only: whether `wanted` are all key frames because only those were asked for.
@@ -122,7 +122,7 @@ def plan(index: SourceIndex, settings: Settings, sharing: Sharing | None = None)
             time_base=index.time_base,
             time_source=index.time_source,
             start=index.start,
-            headers=index.headers,
+            headers=_headers_up_to(index, int(first_key), int(end_key)),
             image_times=_image_times(index.source.files[begin:end], settings),
             key_frames_only=settings.keyframes,
         )
@@ -183,6 +183,14 @@ def _keys_before(index: SourceIndex, first_key: int) -> tuple[KeyPacket, ...]:
         KeyPacket(int(index.pts[index.keys[place]]), int(index.key_dts[place]), int(index.key_bytes[place]))
         for place in reversed(places)
     )
+
+
+def _headers_up_to(index: SourceIndex, first_key: int, end_key: int) -> tuple[Headers, ...]:
+    """Those with which decoding may start for a segment of these keys; a file may change them at every packet."""
+    first_dts = int(index.key_dts[max(0, first_key - _EARLIER_KEYS)]) if len(index.keys) else 0
+    last_dts = int(index.key_dts[end_key - 1]) if end_key else first_dts
+    before = [each for each in index.headers if each.from_dts <= first_dts]
+    return (*before[-1:], *(each for each in index.headers if first_dts < each.from_dts <= last_dts))
 
 
 def _image_times(files: tuple[str, ...], settings: Settings) -> tuple[datetime | None, ...]:

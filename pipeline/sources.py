@@ -148,10 +148,12 @@ def _search(inputs: list[str], exclude: str | None) -> _Findings:
 
 
 def _holds_inputs(audit: str) -> bool:
-    """Whether there is more in an audit's folder than an audit: then it is no mere find of a wildcard."""
-    suffixes_of_images = {Path(name).suffix.lower() for name in os.listdir(audit)} & set(IMAGE_SUFFIXES)
-    recordings = (file for file in _walk(audit, None) if Path(file).suffix.lower() in VIDEO_SUFFIXES)
-    return bool(suffixes_of_images) or next(recordings, None) is not None
+    """Whether an audit's folder holds what it could be about, and so is more than what a wildcard happens to find.
+
+    Pictures further down are its own.
+    """
+    holds_images = any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in os.listdir(audit))
+    return holds_images or any(Path(file).suffix.lower() in VIDEO_SUFFIXES for file in _walk(audit, None))
 
 
 def _expand(given: str) -> list[str]:

@@ -59,7 +59,7 @@ class TrainingData:
             "hard_negatives": sum(len(scene.no_faces_xyxy) for scene in self.learnt),
             "validation_photographs": len(self.kept_apart),
             "split": "as named by the data, near-duplicates on one side",
-            **({"started_from": settings.started_from} if settings.started_from else {}),
+            "started_from": settings.started_from or None,
             "seed": settings.seed,
             "steps": settings.steps,
             "batch_size": settings.batch_size,
