@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schema
-from pipeline.camera_names import raw_path
 from pipeline.errors import StoreError
 from pipeline.ledger import DUPLICATE
+from pipeline.path_text import raw_path
 from pipeline.report_settings import ReportSettings
 from pipeline.run_file import read_run_file, write_run_file
 from pipeline.settings import Settings

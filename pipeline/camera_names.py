@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from pipeline.errors import ConfigError
+from pipeline.path_text import printable
 
 _MAX_CAMERA_BYTES = 200
 
@@ -58,15 +58,3 @@ def camera_pattern(camera_from: str | None) -> re.Pattern[str] | None:
             remedy="Put the camera's name in parentheses, such as '(?P<camera>cam[0-9]+)_'.",
         )
     return pattern
-
-
-def printable(text: str) -> str:
-    """File names may hold bytes that are no UTF-8; tables hold text."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
-
-
-def raw_path(text: str) -> str:
-    r"""A path as the system knows it: tables write bytes that are no UTF-8 as escapes such as \udcff."""
-    if os.path.exists(text):
-        return text
-    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), text)

@@ -9,10 +9,10 @@ from typing import Any
 
 from natsort import natsorted
 
-from pipeline.camera_names import raw_path
 from pipeline.content import content_sha256, is_content_of, read_content
 from pipeline.errors import FacemaskBatchError, InputError, MissingInputError
 from pipeline.objects import list_folder
+from pipeline.path_text import raw_path
 from pipeline.sources import IMAGE_SUFFIXES, Source, find_sources
 from pipeline.storage import is_url, local_path
 

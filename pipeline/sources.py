@@ -12,9 +12,10 @@ from typing import Literal
 
 from natsort import natsorted
 
-from pipeline.camera_names import camera_name, camera_pattern, listed_camera, printable
+from pipeline.camera_names import camera_name, camera_pattern, listed_camera
 from pipeline.errors import ConfigError, InputError
 from pipeline.objects import find_objects
+from pipeline.path_text import printable
 from pipeline.sniff import find_videos
 from pipeline.storage import check_url, is_url, local_path
 
