@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.errors import ConfigError, InputError
+from pipeline.audit_folder import AuditFolder
+from pipeline.errors import ConfigError, InputError, StoreError
 from pipeline.sources import find_sources
+from tests.audits import MadeSource, walk, write_audit
 
 
 @pytest.fixture
@@ -109,3 +111,12 @@ def test_names_that_are_no_text_are_written_as_escapes(recordings: Path) -> None
 def test_nothing_to_audit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no recording and no image"):
         find_sources([str(tmp_path)])
+
+
+def test_an_input_whose_name_is_no_utf8_is_never_written_over(tmp_path: Path) -> None:
+    recording = Path(os.fsdecode(os.fsencode(tmp_path) + b"/cam\xff.mp4"))
+    recording.write_bytes(b"evidence")
+    as_in_tables = str(recording).encode("utf-8", "backslashreplace").decode()
+    folder = write_audit(tmp_path / "audit", [MadeSource("cam.mp4", walk(0, 5), 20, path=as_in_tables)])
+    with pytest.raises(StoreError, match="never written to"):
+        AuditFolder(folder).refuse_inputs(recording)
