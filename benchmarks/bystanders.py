@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detect import Detections, default_min_score, open_detector
+from pipeline.detect import default_min_score, open_detector
+from pipeline.detections import Detections
 from pipeline.evidence.blur import blur_faces
 from pipeline.evidence.bystanders import may_be_faces
 from pipeline.frames import ArrayPicture

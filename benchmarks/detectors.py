@@ -20,7 +20,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pipeline.detect import Detections, FaceDetector, open_detector
+from pipeline.detect import FaceDetector, open_detector
+from pipeline.detections import Detections
 from pipeline.frames import ArrayPicture, Picture
 from training.detector.average_precision import SIZES_PX
 from training.detector.evaluate import LEAST_SCORE, measure_detector

@@ -5,52 +5,21 @@ One interface, two detectors: our own TFLite network, and OpenCV's YuNet for tho
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
+from pipeline.detections import Detections, in_frame
 from pipeline.errors import ModelError
-from pipeline.frames import Picture, RgbImage
+from pipeline.frames import Picture
 from pipeline.inference import DETECTOR_TASK, ModelCard, TfliteModel, load_card, resolve_model
-from pipeline.model_files import read_model_file
+from pipeline.letterbox import letterbox
 from pipeline.suppression import LEAST_VOTER_SHARE, FloatArray, non_maximum_suppression, vote, without_twins
+from pipeline.yunet import YunetFaceDetector
 
-# What lies outside the frame in the network's input; the same in training.
-PADDING_GREY = 114
 # log(width / stride) beyond this is no face but noise; exp() of it must not overflow.
 _MAX_LOG_SIZE = 8.0
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Faces of one frame, best first.
-
-    Attributes:
-        boxes_xyxy: (N, 4) float32, pixels of the source frame, clipped to it.
-        scores: (N,) float32, 0 to 1.
-    """
-
-    boxes_xyxy: FloatArray
-    scores: FloatArray
-
-    def __post_init__(self) -> None:
-        if self.boxes_xyxy.ndim != 2 or self.boxes_xyxy.shape[1] != 4:
-            raise ValueError(f"boxes_xyxy must have the shape (N, 4), not {self.boxes_xyxy.shape}")
-        if self.scores.shape != (len(self.boxes_xyxy),):
-            raise ValueError(f"scores must have the shape ({len(self.boxes_xyxy)},), not {self.scores.shape}")
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    @property
-    def face_px(self) -> FloatArray:
-        """(N,) float32: the longer side of each box."""
-        sizes_wh = self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]
-        return np.asarray(sizes_wh.max(axis=1, initial=0.0), dtype=np.float32)
 
 
 class FaceDetector(Protocol):
@@ -98,29 +67,6 @@ def default_min_score(name_or_path: str) -> float:
     if name_or_path.endswith(".onnx"):
         return YunetFaceDetector.DEFAULT_MIN_SCORE
     return float(load_card(resolve_model(name_or_path, DETECTOR_TASK), DETECTOR_TASK).require("min_score"))
-
-
-def fit_within(size_wh: tuple[int, int], longer_side: int) -> tuple[int, int]:
-    """`size_wh` reduced so that its longer side is at most `longer_side`; never enlarged, never empty."""
-    scale = min(1.0, longer_side / max(size_wh))
-    return max(1, round(size_wh[0] * scale)), max(1, round(size_wh[1] * scale))
-
-
-def letterbox(picture: Picture, longer_side: int, multiple: int) -> tuple[RgbImage, tuple[float, float]]:
-    """The picture reduced to `longer_side` at the top left of a canvas whose sides are multiples of `multiple`.
-
-    Returns:
-        The canvas, (height, width, 3) uint8 RGB, and the factors (x, y) from its pixels to the picture's.
-    """
-    width, height = fit_within(picture.size_wh, longer_side)
-    canvas_wh = (-(-width // multiple) * multiple, -(-height // multiple) * multiple)
-    scale_xy = (picture.size_wh[0] / width, picture.size_wh[1] / height)
-    small = picture.rgb() if (width, height) == picture.size_wh else picture.resized((width, height))
-    if canvas_wh == (width, height):
-        return small, scale_xy
-    canvas = np.full((canvas_wh[1], canvas_wh[0], 3), PADDING_GREY, dtype=np.uint8)
-    canvas[:height, :width] = small
-    return canvas, scale_xy
 
 
 def decode_level(scores: FloatArray, boxes: FloatArray, stride: int, min_score: float) -> Detections:
@@ -189,7 +135,7 @@ class TfliteFaceDetector:
         voted, scores = vote(candidates.boxes_xyxy, candidates.scores, kept), candidates.scores[kept]
         apart = without_twins(voted, scores, self._nms_iou)
         boxes_xyxy = voted[apart] * np.tile(np.asarray(scale_xy, dtype=np.float32), 2)
-        return _in_frame(boxes_xyxy, scores[apart], picture.size_wh, self._min_face_px)
+        return in_frame(boxes_xyxy, scores[apart], picture.size_wh, self._min_face_px)
 
     def _level(self, outputs: list[FloatArray], canvas_shape: tuple[int, ...], stride: int) -> Detections:
         grid = (canvas_shape[0] // stride, canvas_shape[1] // stride)
@@ -197,66 +143,3 @@ class TfliteFaceDetector:
         if set(level) != {1, 4}:
             raise ModelError(f"the model has no score and box output for stride {stride}", path=self._card.model_path)
         return decode_level(level[1], level[4], stride, self._min_score * LEAST_VOTER_SHARE)
-
-
-class YunetFaceDetector:
-    """YuNet through OpenCV's FaceDetectorYN, from an ONNX file that the user brings."""
-
-    DEFAULT_SIZE_PX = 640
-    DEFAULT_MIN_SCORE = 0.6
-    NMS_IOU = 0.3
-    MAX_CANDIDATES = 5000
-
-    def __init__(
-        self, path: Path, detect_size: int | None = None, min_score: float | None = None, min_face_px: int = 0
-    ) -> None:
-        self._detect_size = detect_size or self.DEFAULT_SIZE_PX
-        self._min_face_px = min_face_px
-        try:
-            self._content = read_model_file(path)
-        except OSError as error:
-            raise ModelError(f"the detector cannot be read ({error.strerror})", path=path) from error
-        try:
-            self._network = cv2.FaceDetectorYN.create(
-                "onnx",
-                np.frombuffer(self._content, dtype=np.uint8),
-                np.zeros(0, dtype=np.uint8),
-                (self._detect_size, self._detect_size),
-                self.DEFAULT_MIN_SCORE if min_score is None else min_score,
-                self.NMS_IOU,
-                self.MAX_CANDIDATES,
-            )
-        except cv2.error as error:
-            raise ModelError(f"OpenCV cannot load this as a YuNet face detector ({error.err})", path=path) from error
-
-    @property
-    def model_sha256(self) -> str:
-        return hashlib.sha256(self._content).hexdigest()
-
-    @property
-    def detect_size(self) -> int:
-        return self._detect_size
-
-    def detect(self, picture: Picture) -> Detections:
-        """Faces of a picture, best first."""
-        canvas, scale_xy = letterbox(picture, self._detect_size, multiple=32)
-        self._network.setInputSize((canvas.shape[1], canvas.shape[0]))
-        _, rows = self._network.detect(cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
-        if rows is None:
-            rows = np.zeros((0, 15), dtype=np.float32)
-        # A row is x, y, width, height, ten landmark coordinates, score.
-        rows = np.asarray(rows, dtype=np.float32)
-        boxes_xyxy = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
-        boxes_xyxy = boxes_xyxy * np.tile(np.asarray(scale_xy, dtype=np.float32), 2)
-        return _in_frame(
-            boxes_xyxy.astype(np.float32), rows[:, 14].astype(np.float32), picture.size_wh, self._min_face_px
-        )
-
-
-def _in_frame(boxes_xyxy: FloatArray, scores: FloatArray, size_wh: tuple[int, int], min_face_px: int) -> Detections:
-    """Boxes clipped to the frame, without those that are empty then or smaller than asked for."""
-    limits = np.asarray([size_wh[0], size_wh[1]] * 2, dtype=np.float32)
-    clipped = np.clip(boxes_xyxy, 0, limits).astype(np.float32)
-    sizes_wh = clipped[:, 2:] - clipped[:, :2]
-    visible = (sizes_wh.min(axis=1, initial=np.inf) > 0) & (sizes_wh.max(axis=1, initial=0) >= min_face_px)
-    return Detections(clipped[visible], scores[visible].astype(np.float32))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline import schema
 from pipeline.classify import MaskClassifier
-from pipeline.detect import Detections
+from pipeline.detections import Detections
 from pipeline.frames import Frame
 from pipeline.segments import Segment
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detect import Detections, FaceDetector
+from pipeline.detect import FaceDetector
+from pipeline.detections import Detections
 from pipeline.frames import ArrayPicture, Picture
 from pipeline.suppression import FloatArray
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detect import Detections, FaceDetector, default_min_score, open_detector
+from pipeline.detect import FaceDetector, default_min_score, open_detector
+from pipeline.detections import Detections
 from pipeline.frames import Picture
 from pipeline.settings import Settings
 from pipeline.tiles import TiledFaceDetector

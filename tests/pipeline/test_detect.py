@@ -7,17 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.detect import (
-    PADDING_GREY,
-    Detections,
-    FaceDetector,
-    decode_level,
-    fit_within,
-    letterbox,
-    open_detector,
-)
+from pipeline.detect import FaceDetector, decode_level, open_detector
+from pipeline.detections import Detections
 from pipeline.errors import ModelError
 from pipeline.frames import ArrayPicture
+from pipeline.letterbox import PADDING_GREY, fit_within, letterbox
 from pipeline.suppression import non_maximum_suppression, vote, without_twins
 from tests.pipeline.bright_cell_yunet import write_bright_cell_yunet
 

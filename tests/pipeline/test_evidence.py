@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.detect import Detections
+from pipeline.detections import Detections
 from pipeline.evidence import keep_evidence
 from pipeline.evidence.blur import blur_faces
 from pipeline.evidence.bystanders import may_be_faces

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.detect import Detections, open_detector
+from pipeline.detect import open_detector
+from pipeline.detections import Detections
 from pipeline.frames import ArrayPicture, Picture, resize
 from pipeline.settings import Settings, fingerprint
 from pipeline.tiles import TiledFaceDetector, merge, tiles

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from pipeline.detect import Detections
+from pipeline.detections import Detections
 from training.detector.scenes import FloatArray, Scene
 
 IOUS = (0.4, 0.5)

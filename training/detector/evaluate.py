@@ -9,10 +9,12 @@ from typing import Any
 
 import av
 
-from pipeline.detect import Detections, FaceDetector, YunetFaceDetector, open_detector
+from pipeline.detect import FaceDetector, open_detector
+from pipeline.detections import Detections
 from pipeline.errors import InputError
 from pipeline.frames import ArrayPicture, VideoPicture
 from pipeline.inference import DETECTOR_TASK, load_card, resolve_model
+from pipeline.yunet import YunetFaceDetector
 from training.detector.average_precision import Matches, average_precision
 from training.detector.scenes import Scene
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.detect import Detections, fit_within
+from pipeline.detections import Detections
+from pipeline.letterbox import fit_within
 from training.detector.average_precision import Matches
 from training.detector.scenes import RgbImage, Scene
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pipeline.detect import PADDING_GREY
+from pipeline.letterbox import PADDING_GREY
 from training.detector.close_ups import CLOSE_UP_MARGIN, face_target
 from training.detector.scenes import FloatArray, RgbImage
 

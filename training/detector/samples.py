@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.detect import PADDING_GREY
+from pipeline.letterbox import PADDING_GREY
 from training.degrade import degrade
 from training.detector.close_ups import face_target
 from training.detector.pasting import paste_faces

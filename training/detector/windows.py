@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.detect import PADDING_GREY
+from pipeline.letterbox import PADDING_GREY
 from training.detector.scenes import FloatArray, RgbImage
 
 FACE = 1.0

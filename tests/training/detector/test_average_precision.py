@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("pycocotools", reason="the extra `train` is not installed")
 
-from pipeline.detect import Detections
+from pipeline.detections import Detections
 from training.detector.average_precision import average_precision
 from training.detector.evaluate import Evaluation
 from training.detector.scenes import Scene

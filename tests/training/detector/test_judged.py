@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.detect import Detections
+from pipeline.detections import Detections
 from pipeline.errors import InputError
 from training.detector.judged import for_evaluation, for_training
 from training.detector.samples import CanvasMaker, SampleSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.detect import PADDING_GREY
+from pipeline.letterbox import PADDING_GREY
 from training.detector.pasting import paste_faces
 from training.detector.windows import FACE, FACE_WITHOUT_BOX
 
