@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import av
 
-from pipeline.containers import InputContainer, VideoStream, demux, describe
-from pipeline.errors import InputError
+from pipeline.containers import InputContainer, VideoStream, demux
 from pipeline.segments import KeyPacket
 
 # A key frame is followed by pictures shown before it; who wanted those has read past it by no more than this.
 _MOST_KEPT = 64
+# A time that no packet has: the first one comes after it.
+_BEFORE_EVERYTHING = -(1 << 62)
 
 
 class _Packets:
@@ -47,9 +48,10 @@ class PacketsFromKeys:
     def __init__(self, container: InputContainer, stream: VideoStream, on_step: Callable[[], None]) -> None:
         self._container, self._stream = container, stream
         self._on_step = on_step
-        self._rest: _Packets | None = None  # what follows the last packet that was read
+        self._rest = _Packets(demux(container, stream))  # what follows the last packet that was read
         self._kept: list[av.Packet] = []  # the last packets that were read, from a key frame on
         self._can_seek = True
+        self._is_fresh = True  # nothing has been read or sought yet
 
     def from_key(self, key: KeyPacket, *, is_near: bool) -> Iterator[av.Packet] | None:
         """Packets in decode order from a key frame on; None if reading fails before it.
@@ -59,25 +61,45 @@ class PacketsFromKeys:
             is_near: whether reading on is quicker than seeking, if the key frame lies ahead.
         """
         packets = None
-        if self._rest is not None and (is_near or not self._can_seek):
+        if is_near or not self._can_seek:
+            self._is_fresh = False
             self._rest.give_back(self._kept)
+            self._kept = []  # where this key frame does not come, they are passed for good
             packets = self._read_on(self._rest, key)
         if packets is None:
             packets = self._sought(key)
             self._can_seek = packets is not None
-        if packets is None:
-            rewind(self._container, self._stream)
+        if packets is None and self._rewound():
             packets = self._read_on(_Packets(demux(self._container, self._stream)), key)
         return self._watched(packets) if packets is not None else None
 
     def from_start(self) -> Iterator[av.Packet]:
-        """All packets of the recording in decode order."""
-        rewind(self._container, self._stream)
+        """All packets of the recording in decode order; none if there is no way back to the first one."""
+        if not self._rewound():
+            return iter(())
         return self._watched(_Packets(demux(self._container, self._stream)))
+
+    def _rewound(self) -> bool:
+        """Whether the reader stands at the first packet: it has not moved yet, or could go back.
+
+        Some readers go back to flagged key frames only, and a recording need not begin with one.
+        """
+        if self._is_fresh:
+            self._is_fresh = False
+            return True
+        try:
+            self._container.seek(self._container.start_time or 0, backward=True)
+        except av.FFmpegError:
+            try:
+                self._container.seek(_BEFORE_EVERYTHING, stream=self._stream, backward=False, any_frame=True)
+            except av.FFmpegError:
+                return False
+        return True
 
     def _sought(self, key: KeyPacket) -> _Packets | None:
         # Containers seek by different clocks (mp4 and mkv by presentation, ts by decode time), so a seek by decode
         # time may arrive up to a group of pictures early.
+        self._is_fresh = False
         try:
             self._container.seek(key.dts, stream=self._stream, backward=True)
         except av.FFmpegError:
@@ -109,11 +131,3 @@ class PacketsFromKeys:
             if packet.is_keyframe or self._kept:
                 self._kept.append(packet)
             yield packet
-
-
-def rewind(container: InputContainer, stream: VideoStream) -> None:
-    """Back to the first packet, also where the container cannot seek by time."""
-    try:
-        container.seek(container.start_time or 0, backward=True)
-    except av.FFmpegError as error:
-        raise InputError(f"cannot go back to the start ({describe(error)})", path=container.name) from error

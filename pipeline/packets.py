@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,8 @@ from pipeline.mp4_index import skip_samples
 # Times are only as good as the frames that carry them: this many are decoded where packets alone cannot tell.
 _CHECKED_FRAMES = 64
 _CHECKED_KEYS = 3
+# Packets may come out somewhat larger than they are stored, where the container has left out what they share.
+_MOST_TIMES_THE_FILE = 2
 _NEW_EXTRADATA: Literal["new_extradata"] = "new_extradata"
 
 
@@ -90,6 +93,7 @@ def read_packets(
     is_key: list[bool] = []
     headers: list[Headers] = []
     n_discarded, n_keys_checked, keys_stand_alone = 0, 0, True
+    n_bytes_left = _MOST_TIMES_THE_FILE * container.size if container.size > 0 else math.inf
     error: str | None = None
     with av.logging.Capture(local=True) as messages:
         try:
@@ -100,6 +104,10 @@ def read_packets(
                     if number >= len(table[0]) or packet.pos != table[0][number]:
                         raise IndexMismatchError("its index is wrong", path=container.name)
                     key = bool(table[1][number])
+                n_bytes_left -= packet.size
+                if n_bytes_left < 0:
+                    error = f"reading stops after {len(pts)} frames: they are more than the file holds"
+                    break
                 headers += _new_headers(packet, headers)
                 if packet.is_discard:
                     n_discarded += 1  # outside the edit list: decoded, never shown

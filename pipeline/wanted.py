@@ -118,11 +118,11 @@ class WantedFrames:
         )
 
     def _is_near(self, key: int) -> bool:
-        """Whether a key frame lies a little after the last wanted frame before the group."""
-        if key < 0 or self._cursor == 0:
+        """Whether a key frame lies a little after the last wanted frame before the group, or after the start."""
+        if key < 0:
             return False
-        distance = int(self._segment.keys[key]) - int(self._segment.wanted[self._cursor - 1])
-        return 0 <= distance <= _READ_ON_FRAMES
+        before = int(self._segment.wanted[self._cursor - 1]) if self._cursor else -self._segment.first_index
+        return 0 <= int(self._segment.keys[key]) - before <= _READ_ON_FRAMES
 
     def _all_of(self, packets: Iterator[av.Packet]) -> NeededPackets:
         needed = NeededPackets(packets, self._pts[self._cursor : self._end], None)

@@ -112,6 +112,33 @@ def test_a_seek_that_arrives_elsewhere_is_noticed(clip_path: Callable[[str], Pat
     assert shown == [0, *[-1] * 5, GOP, *[-1] * 5, *range(2 * GOP, N_FRAMES)]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".mkv", ".ts"])
+@pytest.mark.parametrize("n_missing", [1, 5, GOP - 1])
+def test_a_recording_may_begin_within_a_group(
+    clip_path: Callable[[str], Path], tmp_path: Path, suffix: str, n_missing: int
+) -> None:
+    """As a stream that was joined midway: no key frame to go back to, and nothing is lost from the first one on."""
+    source = clip_path("mpeg4_avi" if suffix == ".avi" else "h264")
+    path = tmp_path / f"joined{suffix}"
+    found = same_however_cut(rewrite(source, path, lambda number, packet: packet if number >= n_missing else None))
+    numbers = numbers_shown(found, source)
+    assert numbers[-(N_FRAMES - GOP) :] == list(range(GOP, N_FRAMES))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+@pytest.mark.parametrize("unflagged", [{0}, {0, GOP}, {2 * GOP}], ids=str)
+def test_key_frames_that_are_not_flagged(
+    clip_path: Callable[[str], Path], tmp_path: Path, suffix: str, unflagged: set[int]
+) -> None:
+    def change(number: int, packet: av.Packet) -> av.Packet:
+        packet.is_keyframe = packet.is_keyframe and number not in unflagged
+        return packet
+
+    source = clip_path("mpeg4_avi" if suffix == ".avi" else "h264")
+    found = same_however_cut(rewrite(source, tmp_path / f"unflagged{suffix}", change))
+    assert numbers_shown(found, source) == list(range(N_FRAMES))
+
+
 # (kind, seed) of mutations that gave other frames in segments of half a second than in one piece: found among a
 # thousand, when decoders went from one group of pictures to the next.
 FOUND = [
