@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from cli.options import NumberType
+from cli.options import LocalPathType, NumberType
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=LocalPathType(path_type=Path))
 @click.option("--classifier", default="accurate", show_default=True, help="A bundled model's name or a .tflite.")
 @click.option(
     "--detector", default="default", show_default=True, help="A bundled detector's name, a .tflite or a YuNet .onnx."
@@ -28,7 +28,7 @@ from cli.options import NumberType
     help="With --crop: what a picture shows, in face boxes.  [default: as the model sees]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--show", type=click.Path(path_type=Path), help="Draw the result into this picture.")
+@click.option("--show", type=LocalPathType(path_type=Path), help="Draw the result into this picture.")
 def classify(
     images: tuple[Path, ...],
     classifier: str,

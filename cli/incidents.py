@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import AuditType, SectionedCommand, incident_options, incident_settings_from, under_flags
+from cli.options import (
+    AuditType,
+    LocalPathType,
+    SectionedCommand,
+    incident_options,
+    incident_settings_from,
+    under_flags,
+)
 from pipeline.report_settings import LANGUAGES
 
 if TYPE_CHECKING:
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPathType(dir_okay=False, path_type=Path),
     help="TOML file with zones, hours and incident settings.  [default: zones and hours as in the audit]",
 )
 @click.option("--lang", type=click.Choice(LANGUAGES), help="Of the report.  [default: that of the audit]")

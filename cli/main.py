@@ -7,14 +7,18 @@ each command's module may import what it likes inside its function.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+import traceback
+from types import TracebackType
 from typing import Any
 
 import click
 
 from cli.text import printable
 from pipeline.errors import ConfigError, FacemaskBatchError
+from pipeline.redaction import redacted
 
 # command -> (module, attribute, one-line help); the help stands here so that --help imports no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -80,6 +84,7 @@ def group() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are printed as cause, empty line, remedy, and end with exit code 1."""
     debug = os.environ.get("FACEMASK_BATCH_DEBUG") == "1"
+    sys.excepthook = _show_unforeseen
     try:
         outcome: Any = group.main(args=arguments, standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -89,7 +94,9 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"Interrupted. {_AFTER_INTERRUPTION.get(name, '')}".rstrip(), err=True)
         sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(redacted(shown.getvalue()), err=True, nl=False)  # it repeats what was typed
         sys.exit(error.exit_code)
     except FacemaskBatchError as error:
         if debug:
@@ -106,6 +113,12 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("\npip install 'facemask-batch[train]' installs what training and measuring need.", err=True)
         sys.exit(EXIT_RUN_FAILED)
     sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _show_unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The stack trace, as Python would show it, but what it says of addresses may hold secrets."""
+    lines = "".join(traceback.format_exception(kind, error, trace)).splitlines()
+    click.echo("\n".join(map(redacted, lines)), err=True)
 
 
 if __name__ == "__main__":

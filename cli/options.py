@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from pipeline.report_settings import IncidentSettings, ReportSettings
 from pipeline.settings import Settings
-from pipeline.storage import is_url, local_path
+from pipeline.storage import checked_url, is_url, local_path, refuse_mistyped
 
 _WAYS_TO_SAMPLE = {"fps", "every", "keyframes"}
 _KINDS = (Settings, IncidentSettings, ReportSettings)
@@ -60,8 +60,10 @@ class AuditType(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         if is_url(value):
-            return str(value)
-        folder: Path = click.Path(file_okay=False, path_type=Path).convert(local_path(str(value)), param, ctx)
+            return checked_url(str(value))
+        path = local_path(str(value))
+        refuse_mistyped(path)
+        folder: Path = click.Path(file_okay=False, path_type=Path).convert(path, param, ctx)
         return folder
 
 
@@ -71,7 +73,9 @@ class LocalPathType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if is_url(value):
             self.fail("it is an address in a store; give a local path.", param, ctx)
-        return super().convert(local_path(str(value)), param, ctx)
+        path = local_path(str(value))
+        refuse_mistyped(path)
+        return super().convert(path, param, ctx)
 
 
 class SectionedCommand(click.Command):

@@ -14,6 +14,7 @@ import click
 
 from cli.options import (
     AuditType,
+    LocalPathType,
     SectionedCommand,
     incident_options,
     incident_settings_from,
@@ -50,7 +51,7 @@ EXIT_SOME_FAILED = 3
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPathType(dir_okay=False, path_type=Path),
     help="TOML file with settings of the run and of cameras; see `facemask-batch init-config`. Flags go before it.",
 )
 @click.option("--quiet", is_flag=True, help="Show no progress; results, warnings and failures only.")

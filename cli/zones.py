@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from cli.options import DurationType
+from cli.options import DurationType, LocalPathType
 
 
 @click.command()
 @click.argument("recording")
-@click.option("--config", "config_file", type=click.Path(dir_okay=False, path_type=Path), required=True)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A .png or .jpg file.")
+@click.option("--config", "config_file", type=LocalPathType(dir_okay=False, path_type=Path), required=True)
+@click.option("--out", type=LocalPathType(dir_okay=False, path_type=Path), required=True, help="A .png or .jpg file.")
 @click.option("--camera", help="Name of the camera.  [default: the one whose files fit, or the folder's name]")
 @click.option("--at", "at_s", type=DurationType(), default=0.0, help="How far into the recording.")
 def zones(recording: str, config_file: Path, out: Path, camera: str | None, at_s: float) -> None:

@@ -17,6 +17,7 @@ from pipeline.cameras import CameraRules, Hours, Zone
 from pipeline.errors import ConfigError
 from pipeline.report_settings import IncidentSettings, ReportSettings
 from pipeline.settings import Settings
+from pipeline.storage import is_url, refuse_secrets, with_plain_scheme
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -141,7 +142,7 @@ def _camera(entry: dict[str, Any]) -> CameraConfig:
     settings = _typed({key: value for key, value in entry.items() if key in CAMERA_SETTINGS}, Settings, where)
     return CameraConfig(
         name=name,
-        files=_texts(entry.get("files", ()), f"{where}: files"),
+        files=tuple(_file_pattern(text) for text in _texts(entry.get("files", ()), f"{where}: files")),
         settings=settings,
         zones=_zones(entry.get("zones", {}), f"{where}: zones"),
         ignore=_zones(entry.get("ignore", {}), f"{where}: ignore"),
@@ -182,6 +183,13 @@ def _typed(values: dict[str, Any], kind: type[Any], where: str) -> dict[str, Any
             raise ConfigError(f"{where}: {name} is {value!r}; it must be {expected}")
         typed[name] = value
     return typed
+
+
+def _file_pattern(text: str) -> str:
+    """Fit for run.json, and for names of sources."""
+    if is_url(text):
+        refuse_secrets(text)
+    return with_plain_scheme(text)
 
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:

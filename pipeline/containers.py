@@ -14,7 +14,7 @@ import av.video.codeccontext
 import av.video.stream
 from av.stream import Disposition
 
-from pipeline.errors import DecodeError, InputError
+from pipeline.errors import DecodeError, FacemaskBatchError, InputError
 from pipeline.images import MAX_PIXELS
 from pipeline.remote_file import RemoteFile, open_remote
 from pipeline.storage import is_url
@@ -140,7 +140,7 @@ def holds_video(path: str) -> bool:
     try:
         with open_recording(path):
             return True
-    except (InputError, DecodeError) as error:
+    except FacemaskBatchError as error:
         return error.is_transient
 
 

@@ -15,7 +15,8 @@ from pipeline.containers import check_file
 from pipeline.errors import InputError
 from pipeline.objects import StoredObject, list_folder, stat_object
 from pipeline.sources import Source
-from pipeline.storage import file_system, is_url, join, redacted, store_errors
+from pipeline.storage import file_system, is_url, join
+from pipeline.store_errors import store_errors
 
 # S3 takes the MD5 of the content, or of its parts' MD5s with their number; the longer form is ours, of a folder.
 _CONTENT_ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?|[0-9a-f]{64}")
@@ -167,7 +168,7 @@ def _remote_sha256(url: str, on_step: Callable[[], None]) -> str:
             digest.update(chunk)
             on_step()
         if file.tell() != file.size:
-            raise InputError("the store gave less than the whole file", path=redacted(url), is_transient=True)
+            raise InputError("the store gave less than the whole file", path=url, is_transient=True)
     return digest.hexdigest()
 
 

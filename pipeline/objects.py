@@ -9,7 +9,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.storage import file_system, redacted, store_errors, to_url
+from pipeline.storage import file_system, path_in, store_of, to_url
+from pipeline.store_errors import store_errors
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def stat_object(url: str) -> StoredObject:
     with store_errors(url):
         about = system.info(path)
     if about.get("type") == "directory":
-        raise InputError("not a file but a folder", path=redacted(url))
+        raise InputError("not a file but a folder", path=url)
     return object_from(url, about)
 
 
@@ -80,14 +81,22 @@ def find_objects(url: str) -> list[StoredObject]:
 def list_folder(url: str) -> dict[str, StoredObject]:
     """The objects directly in a folder, by name.
 
+    Args:
+        url: of the folder; a slash at its end is that of a folder in it whose name is empty, as in `cams//a.mp4`.
+
     Raises:
         ConfigError: the address cannot be used.
         InputError: there is no such folder, or the store does not say.
     """
     system, path = file_system(url)
     with store_errors(url):
-        listed = [about for about in system.ls(path, detail=True) if about.get("type") != "directory"]
-    return {str(about["name"]).rpartition("/")[2]: object_from(to_url(url, about["name"]), about) for about in listed}
+        # A folder without a name cannot be asked for by itself.
+        listed = list(system.find(path, detail=True).values() if url.endswith("/") else system.ls(path, detail=True))
+        if not listed:
+            raise FileNotFoundError(path)
+    objects = [object_from(to_url(url, item["name"]), item) for item in listed if item.get("type") != "directory"]
+    by_place = [(item.url.rpartition("/"), item) for item in objects]
+    return {name: item for (folder, _, name), item in by_place if folder == url}
 
 
 def read_objects(urls: Sequence[str], max_bytes: int) -> list[bytes | InputError]:
@@ -105,11 +114,22 @@ def read_objects(urls: Sequence[str], max_bytes: int) -> list[bytes | InputError
     """
     if not urls:
         return []
-    system = file_system(urls[0])[0]
-    paths = [str(system._strip_protocol(url)) for url in urls]
-    n = len(paths)
-    answers = system.cat_ranges(paths, [0] * n, [max_bytes + 1] * n, max_gap=None, on_error="return")
-    return [_content_or_error(url, answer, max_bytes) for url, answer in zip(urls, answers, strict=True)]
+    system = store_of(urls[0])
+    paths = [_path_or_error(system, url) for url in urls]
+    asked = [path for path in paths if isinstance(path, str)]
+    n = len(asked)
+    answers = iter(system.cat_ranges(asked, [0] * n, [max_bytes + 1] * n, max_gap=None, on_error="return"))
+    return [
+        _content_or_error(url, next(answers) if isinstance(path, str) else path, max_bytes)
+        for url, path in zip(urls, paths, strict=True)
+    ]
+
+
+def _path_or_error(system: Any, url: str) -> str | InputError:
+    try:
+        return path_in(system, url)
+    except InputError as error:
+        return error
 
 
 def _content_or_error(url: str, answer: bytes | BaseException, max_bytes: int) -> bytes | InputError:
@@ -120,7 +140,7 @@ def _content_or_error(url: str, answer: bytes | BaseException, max_bytes: int) -
     except InputError as error:
         return error
     if len(answer) > max_bytes:
-        return InputError(f"it is larger than {max_bytes >> 20} MiB", path=redacted(url))
+        return InputError(f"it is larger than {max_bytes >> 20} MiB", path=url)
     return bytes(answer)
 
 

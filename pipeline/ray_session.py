@@ -18,6 +18,7 @@ import ray._private.worker
 import ray.exceptions
 
 from pipeline.errors import EngineError
+from pipeline.redaction import redacted
 
 CONTINUE = "The same command goes on from what is done."
 
@@ -107,11 +108,14 @@ def check() -> None:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what an error says, which is the cause; what Ray adds are traces and hints for operators."""
+    """The first line of what an error says, which is the cause; what Ray adds are traces and hints for operators.
+
+    It is shown and recorded, so secrets in addresses are left out.
+    """
     if isinstance(error, ray.exceptions.RayTaskError):
         return f"{type(error.cause).__name__}: {reason(error.cause)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return redacted(lines[0]) if lines else type(error).__name__
 
 
 def _unreachable(address: str | None, error: BaseException) -> EngineError:
@@ -128,7 +132,7 @@ def _unreachable(address: str | None, error: BaseException) -> EngineError:
             return EngineError(f"Ray cannot be reached at {address} (it refuses the token)", remedy=_TOKEN)
         cause = cause.__cause__
     # What differs between the versions is said in several lines.
-    lines = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    lines = redacted(" ".join(line.strip() for line in str(error).splitlines() if line.strip()))
     return EngineError(f"Ray cannot be reached at {address} ({lines or type(error).__name__})", remedy=remedy)
 
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 from pipeline.errors import FacemaskBatchError, InputError
 from pipeline.objects import object_from
-from pipeline.storage import file_system, redacted, store_errors
+from pipeline.storage import file_system
+from pipeline.store_errors import store_errors
 
 BLOCK_BYTES = 1 << 20
 # A request asks for one block; while reading goes on behind the last one, for two, then four.
@@ -78,7 +79,7 @@ class RemoteFile:
             self._file = system.open(path, "rb", cache_type="none")
             self.object = object_from(url, self._file.details)
         if self.object.size_bytes == 0:
-            raise InputError("the file is empty", path=redacted(url))
+            raise InputError("the file is empty", path=url)
         self.name = path.rpartition("/")[2]
         self._position = self._run = 0
         self._next_block = -1
@@ -210,7 +211,7 @@ class RemoteFile:
             content = bytes(self._file.read(end - start))
         if len(content) != end - start:
             raise InputError(
-                f"the store gave {len(content)} of {end - start} bytes", path=redacted(self.url), is_transient=True
+                f"the store gave {len(content)} of {end - start} bytes", path=self.url, is_transient=True
             )
         return content
 

@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.objects import find_objects
 from pipeline.path_text import printable
 from pipeline.sniff import find_videos
-from pipeline.storage import check_url, is_url, local_path
+from pipeline.storage import checked_url, is_url, local_path, refuse_mistyped
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 # Files with these names are sources even when they cannot be opened: a broken recording must not go unnoticed.
@@ -125,14 +125,17 @@ def find_sources(
 def _search(inputs: list[str], exclude: str | None) -> _Findings:
     """What lies under the inputs, sorted by what it is."""
     findings = _Findings()
-    excluded = os.path.realpath(exclude) if exclude is not None and not is_url(exclude) else None
-    for url in filter(is_url, inputs):
-        check_url(url)
-    for given in inputs:
+    excluded = excluded_url = None
+    if exclude is not None and is_url(exclude):
+        excluded_url = checked_url(exclude)
+    elif exclude is not None:
+        excluded = os.path.realpath(exclude)
+    for given in [checked_url(text) if is_url(text) else local_path(text) for text in inputs]:
         if is_url(given):
-            _sort_in_url(given, findings, exclude)
+            _sort_in_url(given, findings, excluded_url)
             continue
-        for path in _expand(local_path(given)):
+        refuse_mistyped(given)
+        for path in _expand(given):
             if not os.path.isdir(path):
                 _sort_in(path, findings, given_by_name=True)
             elif os.path.realpath(path) != excluded:
@@ -194,7 +197,7 @@ def _sort_in(path: str, findings: _Findings, *, given_by_name: bool) -> None:
         findings.unknown.setdefault(real, path)
 
 
-def _sort_in_url(given: str, findings: _Findings, exclude: str | None) -> None:
+def _sort_in_url(given: str, findings: _Findings, excluded: str | None) -> None:
     """Sort in what lies at a URL; if nothing does, the URL itself, so that it is accounted for as failed."""
     try:
         found = find_objects(given)
@@ -202,7 +205,7 @@ def _sort_in_url(given: str, findings: _Findings, exclude: str | None) -> None:
         if error.is_transient or Path(given).suffix.lower() not in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES):
             raise
         found = []
-    base = f"{exclude.rstrip('/')}/" if exclude is not None and is_url(exclude) else None
+    base = f"{excluded.rstrip('/')}/" if excluded is not None else None
     for item in found:
         if base is not None and item.url.startswith(base):
             continue

@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 from pipeline.audit_folder import AuditFolder
 from pipeline.errors import InputError
 from pipeline.incidents.chains import Record, chains
+from pipeline.redaction import redacted_address
 from pipeline.report_settings import IncidentSettings
+from pipeline.storage import with_plain_scheme
 
 # Shown before and after an incident.
 _MARGIN_S = 2.0
@@ -77,6 +79,7 @@ def _stretch(audit: AuditFolder, incident: dict[str, Any]) -> list[Record]:
 
 
 def _record(audit: AuditFolder, source: str) -> Record:
+    source = with_plain_scheme(source)
     for record in audit.judged_sources():
         if source in (record["source"], record["path"]) or os.path.realpath(source) == os.path.realpath(
             record["path"]
@@ -90,7 +93,7 @@ def _record(audit: AuditFolder, source: str) -> Record:
             return record
     raise InputError(
         "this recording is not in the audit",
-        path=source,
+        path=redacted_address(source),
         remedy="Name it as in the column `source` of sources.parquet.",
     )
 

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import StoreError
-from pipeline.storage import file_system, store_errors
+from pipeline.storage import checked_url, file_system
+from pipeline.store_errors import store_errors
 
 # Requests under way at once: what a store answers in tens of milliseconds each.
 _REQUESTS = 32
@@ -32,13 +33,13 @@ class ObjectStore:
         file_system: an fsspec file system and the folder's path in it, where they do not follow from the URL.
 
     Raises:
-        ConfigError: the URL carries credentials, or is of a kind that is not known.
+        ConfigError: the URL may carry credentials, or is of a kind that is not known.
         StoreError: from every method, when the store refuses or cannot be reached; `is_transient` says whether
             trying again may help.
     """
 
     def __init__(self, url: str, backend: tuple[Any, str] | None = None) -> None:
-        self.url = url.rstrip("/")
+        self.url = (url if backend is not None else checked_url(url)).rstrip("/")
         self._files, root = backend or file_system(self.url)
         self._root = root.rstrip("/")
 

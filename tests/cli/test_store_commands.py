@@ -138,14 +138,63 @@ def test_bucket_that_is_missing_and_access_that_is_denied(run: Run, s3: S3Server
     assert (code, "access is denied" in error, "AWS_PROFILE" in error) == (1, True, True)
 
 
-@pytest.mark.parametrize("secret_part", ["AKID:hush-hush@", "hush-hush@"])
-def test_address_with_credentials_is_refused_and_not_shown(run: Run, tmp_path: Path, secret_part: str) -> None:
-    for command in (["run", tmp_path, "--out"], ["report"], ["verify"]):
-        code, out, error = run(*command, f"s3://{secret_part}bucket/audit")
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "AKID:hush-hush@bucket/audit",
+        "hush-hush@bucket/audit",
+        "AKID:a/hush-hush@bucket/audit",
+        "AKID:a hush-hush@bucket/audit",
+        "AKID:hush-hush/audit",
+        "bucket/gone?/a.mp4?X-Amz-Signature=hush-hush",
+        "bucket/a.mp4#sig=hush-hush",
+    ],
+)
+def test_address_with_credentials_is_refused_and_not_shown(run: Run, tmp_path: Path, secret: str) -> None:
+    for command in (
+        ["run", tmp_path, "--out"],
+        ["run", tmp_path, "--dry-run", "--out"],
+        ["run", "--dry-run"],
+        ["inspect"],
+        ["report"],
+        ["verify"],
+        ["annotate", "--out", "a.mp4", "--audit"],
+    ):
+        code, out, error = run(*command, f"s3://{secret}")
         assert code == 2
         assert "carries a user, a password" in error
         assert "AWS_PROFILE" in error
-        assert "AKID:hush-hush" not in out + error
+        assert "hush-hush" not in out + error
+
+
+def test_address_with_credentials_in_the_wrong_place_is_not_shown(run: Run, tmp_path: Path) -> None:
+    """Where only local paths are taken, or one argument too many was given."""
+    address, audit = "s3://AKID:a/hush-hush@bucket/x", write_gate_audit(tmp_path)
+    for command in (
+        ["report", tmp_path, address],
+        ["run", tmp_path, "--list", address],
+        ["run", tmp_path, "--out", tmp_path, "--config", address],
+        ["report", f" {address}"],
+        ["annotate", address, "--audit", audit, "--out", tmp_path / "a.mp4"],
+    ):
+        code, out, error = run(*command)
+        assert code in (1, 2)
+        assert "hush-hush" not in out + error
+
+
+def test_stack_trace_does_not_show_passwords() -> None:
+    script = """
+import cli.main
+def fail(**arguments):
+    raise ValueError("cannot reach https://user:a/hush-hush@proxy:9/")
+cli.main.group.main = fail
+cli.main.main([])
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "line 4, in fail" in result.stderr
+    assert result.stderr.endswith("ValueError: cannot reach https://***@proxy:9/\n")
+    assert "hush-hush" not in result.stderr
 
 
 @pytest.mark.parametrize("command", ["report", "export", "sample"])

@@ -58,6 +58,7 @@ def test_the_example_is_valid_and_means_what_its_comments_say(tmp_path: Path) ->
         ("[[camera]]\nname = '01'", "cannot be kept", "cam01"),
         ("[[camera]]\nname = 'a'\n[[camera]]\nname = 'a'", "twice", ""),
         ("[camera]\nname = 'a'", "double brackets", ""),
+        ("[[camera]]\nname = 'a'\nfiles = 's3://AKID:a/b@bucket/*'", "carries a user", "AWS_PROFILE"),
         ("[[camera]]\nname = 'a'\nzones.door = [[0, 0], [1, 1]]", "no polygon", "three corners"),
         ("[[camera]]\nname = 'a'\nzones.door = [[0, 0], [300, 0], [0, 1]]", "outside of the picture", "0 to 1"),
         ("[[camera]]\nname = 'a'\nhours = '7-18'", "no hours", "Mon-Fri"),
