@@ -123,6 +123,7 @@ def write_source(folder: Path, camera: str, day: int, random: np.random.Generato
         "frames_sampled": N_FRAMES,
         "frames_decoded": N_FRAMES,
         "frames_failed": 0,
+        "frames_carried_over": 0,
         "n_faces": len(is_new),
         "status": "complete",
     }

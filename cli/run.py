@@ -156,10 +156,13 @@ def show_summary(summary: AuditSummary) -> None:
 
     n_faces = summary.total("n_faces")
     statuses = ", ".join(f"{count} {status}" for status, count in summary.n_by_status.items() if count)
-    sampled, failed = summary.total("frames_sampled"), summary.total("frames_failed")
+    sampled, judged, failed, carried_over = (
+        summary.total(f"frames_{what}") for what in ("sampled", "decoded", "failed", "carried_over")
+    )
+    of_these = f" ({carried_over} carried over)" if carried_over else ""
     rows = [
         ("Sources", f"{len(summary.records)} ({statuses})"),
-        ("Frames", f"{sampled} to judge, {summary.total('frames_decoded')} judged, {failed} failed"),
+        ("Frames", f"{sampled} to judge, {judged} judged{of_these}, {failed} failed"),
         ("Faces", str(n_faces)),
     ]
     for label in (*LABELS, INDETERMINATE):

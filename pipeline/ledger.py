@@ -66,6 +66,7 @@ def judged_source(found: IndexedSource, totals: Totals, n_lost: int, losses: Map
         "frames_sampled": n_sampled,
         "frames_decoded": totals.n_decoded,
         "frames_failed": n_failed,
+        "frames_carried_over": totals.n_carried_over,
         "n_faces": totals.n_faces,
         **{f"n_{label}": totals.n_by_label.get(label, 0) for label in (*schema.LABELS, schema.INDETERMINATE)},
         "status": status,

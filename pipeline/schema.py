@@ -86,6 +86,7 @@ SOURCES = pa.schema(
         pa.field("frames_sampled", pa.int64()),
         pa.field("frames_decoded", pa.int64()),
         pa.field("frames_failed", pa.int64()),
+        pa.field("frames_carried_over", pa.int64()),
         pa.field("n_faces", pa.int64()),
         pa.field("n_with_mask", pa.int64()),
         pa.field("n_without_mask", pa.int64()),

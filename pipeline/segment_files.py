@@ -27,10 +27,11 @@ _ROWS_PER_GROUP = 65_536
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the segments of one source."""
+    """Sums over the segments of one source; frames carried over are some of those decoded."""
 
     n_sampled: int
     n_decoded: int
+    n_carried_over: int
     n_faces: int
     n_by_label: Mapping[str, int]
     failures: Mapping[str, int]
@@ -57,7 +58,7 @@ def join_segments(paths: list[Path], frames_path: Path, faces_path: Path) -> Tot
     Raises:
         StoreError: they cannot be written.
     """
-    n_sampled, n_decoded, n_faces = 0, 0, 0
+    n_sampled, n_decoded, n_carried_over, n_faces = 0, 0, 0, 0
     n_by_label: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     with storage_errors(frames_path):
@@ -78,10 +79,11 @@ def join_segments(paths: list[Path], frames_path: Path, faces_path: Path) -> Tot
                 frames_writer.write_table(frames)
                 faces_writer.write_table(faces)
                 n_decoded += len(frames)
+                n_carried_over += pc.sum(frames["carried_over"], min_count=0).as_py()
                 n_faces += len(faces)
                 for count in faces["label"].value_counts().to_pylist():
                     n_by_label[count["values"]] += count["counts"]
-    return Totals(n_sampled, n_decoded, n_faces, n_by_label, failures)
+    return Totals(n_sampled, n_decoded, n_carried_over, n_faces, n_by_label, failures)
 
 
 def is_whole_segment(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,7 +36,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class MadeSource:
-    """One recording of a made audit, sampled regularly."""
+    """One recording of a made audit, sampled regularly; `carried_over` are frames in which nothing had changed."""
 
     name: str
     faces: Sequence[Seen]
@@ -47,6 +47,7 @@ class MadeSource:
     size_wh: tuple[int, int] = (1280, 720)
     path: str = "/nowhere"
     sha256: str = "0" * 64
+    carried_over: Collection[int] = ()
 
     @property
     def source_id(self) -> str:
@@ -102,7 +103,7 @@ def _write_source(folder: Path, source: MadeSource) -> dict[str, Any]:
             "frame_index": index,
             "pts_s": index / source.fps,
             "timestamp": source.start + timedelta(seconds=index / source.fps) if source.start else None,
-            "carried_over": False,
+            "carried_over": index in source.carried_over,
         }
         rows = [_face(moment, place, seen) for place, seen in enumerate(by_frame.get(index, []))]
         counts = {f"n_{label}": sum(r["label"] == label for r in rows) for label in (*schema.LABELS, "indeterminate")}
@@ -130,6 +131,7 @@ def _write_source(folder: Path, source: MadeSource) -> dict[str, Any]:
         "frames_sampled": n_frames,
         "frames_decoded": n_frames,
         "frames_failed": 0,
+        "frames_carried_over": len(source.carried_over),
         "n_faces": len(faces),
         **{f"n_{label}": sum(r["label"] == label for r in faces) for label in (*schema.LABELS, "indeterminate")},
         "status": "complete",

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 
 from pipeline.incidents.chains import Record, end_of
-from pipeline.ledger import COMPLETE, DUPLICATE, FAILED, PARTIAL
+from pipeline.ledger import COMPLETE, DUPLICATE, FAILED, PARTIAL, total
 from pipeline.settings import Settings
 
 # Shorter ones are how recorders begin a new file.
@@ -41,8 +40,11 @@ class Coverage:
         sampled_s: of it, what lies between the start and the end that were asked for.
         judged_s, failed_s: of that, the part that the frames judged and the frames failed stand for: each frame to
             be judged stands for an equal part of its recording.
+        carried_over_s: of the footage judged, the part of the frames carried over.
         n_unknown_length: recordings whose length is unknown, most of them because they cannot be read.
         indexed, sampled, judged, failed: frames.
+        carried_over: of the frames judged, those in which nothing had changed.
+        skips_static: whether frames of any recording could be carried over.
         gaps: all gaps between recordings of one camera, the longest first.
         n_without_time: judged sources without a clock time; their gaps are unknown.
         incomplete: sources that are partial, failed or duplicates.
@@ -54,11 +56,14 @@ class Coverage:
     sampled_s: float
     judged_s: float
     failed_s: float
+    carried_over_s: float
     n_unknown_length: int
     indexed: int
     sampled: int
     judged: int
     failed: int
+    carried_over: int
+    skips_static: bool
     gaps: list[Gap]
     n_without_time: int
     incomplete: list[Record]
@@ -66,6 +71,11 @@ class Coverage:
     @property
     def n_sources(self) -> int:
         return sum(self.n_by_status.values())
+
+    @property
+    def carried_over_share(self) -> float | None:
+        """Of the frames judged, the share that was carried over."""
+        return self.carried_over / self.judged if self.judged else None
 
     @property
     def gap_s(self) -> float:
@@ -83,19 +93,27 @@ def coverage(records: list[Record], settings_of: Callable[[str], Settings]) -> C
     videos = [record for record in own if record["kind"] == "video"]
     settings = {camera: settings_of(camera) for camera in {record["camera"] for record in videos}}
     spans_s = [_asked_for_s(record, settings[record["camera"]]) for record in videos]
+    n_carried_over = total(own, "frames_carried_over")
+
+    def judged_part_s(column: str) -> float:
+        return sum(_part(span_s, record, column) for span_s, record in zip(spans_s, videos, strict=True))
+
     statuses = Counter(record["status"] for record in records)
     return Coverage(
         n_by_status={status: statuses[status] for status in (COMPLETE, PARTIAL, FAILED, DUPLICATE)},
-        n_images=_total((r for r in own if r["kind"] == "images"), "frames_indexed"),
+        n_images=total((r for r in own if r["kind"] == "images"), "frames_indexed"),
         given_s=sum(record["duration_s"] or 0.0 for record in videos),
         sampled_s=sum(spans_s),
-        judged_s=sum(_part(span_s, r, "frames_decoded") for span_s, r in zip(spans_s, videos, strict=True)),
-        failed_s=sum(_part(span_s, r, "frames_failed") for span_s, r in zip(spans_s, videos, strict=True)),
+        judged_s=judged_part_s("frames_decoded"),
+        failed_s=judged_part_s("frames_failed"),
+        carried_over_s=judged_part_s("frames_carried_over"),
         n_unknown_length=sum(record["duration_s"] is None for record in videos),
-        indexed=_total(own, "frames_indexed"),
-        sampled=_total(own, "frames_sampled"),
-        judged=_total(own, "frames_decoded"),
-        failed=_total(own, "frames_failed"),
+        indexed=total(own, "frames_indexed"),
+        sampled=total(own, "frames_sampled"),
+        judged=total(own, "frames_decoded"),
+        failed=total(own, "frames_failed"),
+        carried_over=n_carried_over,
+        skips_static=n_carried_over > 0 or any(of_camera.skip_static for of_camera in settings.values()),
         gaps=sorted(_gaps(videos), key=lambda gap: -gap.duration_s),
         n_without_time=sum(record["start_timestamp"] is None for record in videos),
         incomplete=[record for record in records if record["status"] != COMPLETE],
@@ -124,8 +142,4 @@ def _asked_for_s(record: Record, settings: Settings) -> float:
 
 def _part(span_s: float, record: Record, column: str) -> float:
     """The part of a span that so many of the frames to be judged stand for."""
-    return span_s * (record[column] or 0) / record["frames_sampled"] if span_s else 0.0
-
-
-def _total(records: Iterable[dict[str, Any]], column: str) -> int:
-    return sum(record[column] or 0 for record in records)
+    return span_s * (record.get(column) or 0) / record["frames_sampled"] if span_s else 0.0

@@ -150,5 +150,6 @@ def _sampling(run: dict[str, Any]) -> dict[str, Any]:
         "fps": settings.get("fps"),
         "every": settings.get("every", 1),
         "keyframes": settings.get("keyframes", False),
+        "skip_static": settings.get("skip_static", False),
         "cameras": sorted(settings.get("cameras", {})),
     }

@@ -52,12 +52,12 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An audit with forty incidents on two cameras; the first one has a picture."""
+    """An audit with forty incidents on two cameras, some frames carried over; the first incident has a picture."""
     start = datetime(2024, 1, 31, 8, tzinfo=timezone.utc)
     bare = [seen for k in range(N_BARE) for seen in walk(20 * k, 20 * k + 3 + k % 5, probabilities=BARE)]
     incorrect = [s for k in range(N_INCORRECT) for s in walk(20 * k, 20 * k + 3, probabilities=INCORRECT)]
     sources = [
-        MadeSource("gate/1.mp4", [*bare, *walk(605, 620)], 620, camera="gate", start=start),
+        MadeSource("gate/1.mp4", [*bare, *walk(605, 620)], 620, camera="gate", start=start, carried_over=range(9)),
         MadeSource("ward/1.mp4", [*incorrect, *walk(205, 220)], 220, camera="ward & <hall>"),
     ]
     folder = write_audit(tmp_path_factory.mktemp("browser") / "audit", sources)
