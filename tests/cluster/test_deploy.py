@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,8 @@ else:
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+# What /etc/profile of Debian 12 sets for users other than root, whatever was set before.
+PATH_OF_LOGIN_SHELLS = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 EXTRAS_OF_THE_IMAGE = ("cluster", "s3", "gcs", "azure")
 
 
@@ -62,6 +67,12 @@ def dockerfile() -> list[list[str]]:
     """The instructions, each as its words."""
     text = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text())
     return [line.split() for line in text.splitlines() if line and line[0] != "#"]
+
+
+def last_stage() -> list[list[str]]:
+    """The instructions that make the image itself."""
+    steps = dockerfile()
+    return steps[max(place for place, words in enumerate(steps) if words[0] == "FROM") :]
 
 
 def test_rayjob_is_of_the_form_that_kuberay_wants(rayjob: dict[str, Any]) -> None:
@@ -138,11 +149,47 @@ def test_image_is_made_of_what_is_there() -> None:
 
 
 def test_image_does_not_run_as_root_and_starts_the_program() -> None:
-    steps = dockerfile()
-    last_stage = steps[max(place for place, words in enumerate(steps) if words[0] == "FROM") :]
-    assert ["USER", "1000"] in last_stage
-    assert ["ENTRYPOINT", '["facemask-batch"]'] in last_stage
-    assert not any("pip" in word for words in last_stage for word in words)
+    steps = last_stage()
+    assert ["USER", "1000"] in steps
+    assert ["ENTRYPOINT", '["facemask-batch"]'] in steps
+    assert not any("pip" in word for words in steps for word in words)
+
+
+def test_login_shells_in_the_image_find_its_programs(launcher: dict[str, Any], tmp_path: Path) -> None:
+    """Ray's launcher runs its commands by `bash --login`, where the image's ENV PATH is lost."""
+    commands = launcher["head_start_ray_commands"] + launcher["worker_start_ray_commands"]
+    programs = {shlex.split(command)[0] for command in commands} | {"facemask-batch", "python"}
+    for folder in ("opt/facemask-batch/bin", "usr/local/bin", "etc/profile.d"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in programs:
+        (tmp_path / "opt/facemask-batch/bin" / name).touch(mode=0o755)
+    parts = [part for words in last_stage() if words[0] == "RUN" for part in " ".join(words[1:]).split("&&")]
+    for part in (part for part in parts if "/etc/profile.d" in part or "/usr/local" in part):
+        elsewhere = re.sub(r"(?<!\w)/(?=(?:opt|usr/local|etc)/)", f"{tmp_path}/", part)
+        subprocess.run(["sh", "-e", "-c", elsewhere], check=True)
+    login = f"""
+        PATH={PATH_OF_LOGIN_SHELLS.replace("/usr/local", f"{tmp_path}/usr/local")}
+        for part in {tmp_path}/etc/profile.d/*.sh; do if [ -r "$part" ]; then . "$part"; fi; done
+        command -v "$0"
+    """
+    for name in programs:
+        done = subprocess.run(["bash", "-c", login, name], capture_output=True, text=True, check=False)
+        assert done.stdout == f"{tmp_path}/opt/facemask-batch/bin/{name}\n", done.stderr
+
+
+def test_image_has_what_the_head_needs_to_start_other_machines(launcher: dict[str, Any]) -> None:
+    """The head runs Ray's launcher for the workers: by ssh and rsync, and by the library of the cloud."""
+    assert launcher["provider"]["type"] == "aws"
+    assert "boto3" in pinned()
+    installed = {word.partition("=")[0] for words in last_stage() if words[0] == "RUN" for word in words}
+    assert {"openssh-client", "rsync"} <= installed
+
+
+def test_dockerfile_is_as_hadolint_wants_it() -> None:
+    program = shutil.which("hadolint", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    assert program is not None, "hadolint is part of the extra dev"
+    done = subprocess.run([program, "--no-color", DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_constraints_pin_what_the_image_needs() -> None:
