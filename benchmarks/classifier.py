@@ -8,6 +8,7 @@ Run it again in an environment with tflite-runtime instead of ai-edge-litert to 
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import sys
@@ -43,10 +44,9 @@ def milliseconds_a_face(path: Path, batch_size: int) -> tuple[float, float]:
 
 def main() -> None:
     """Print one line a model."""
-    paths = [Path(argument) for argument in sys.argv[1:]] or [
-        BUNDLED_MODELS / "accurate.tflite",
-        BUNDLED_MODELS / "fast.tflite",
-    ]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path, nargs="*", help="the bundled classifiers otherwise")
+    paths = parser.parse_args().models or [BUNDLED_MODELS / "accurate.tflite", BUNDLED_MODELS / "fast.tflite"]
     installed = {name: version(name) for name in RUNTIMES}
     print("runtime:", next(f"{name} {found}" for name, found in installed.items() if found))
     print(

@@ -10,10 +10,13 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipeline.remote_audit.journal import Journal
 from pipeline.remote_audit.object_store import ObjectStore

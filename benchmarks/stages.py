@@ -1,18 +1,22 @@
 """Where a worker's time goes: milliseconds a judged frame in each stage.
 
-    python benchmarks/stages.py CLIP [--fps N] [--detect-size PX] [--classifier NAME]
+    python benchmarks/stages.py [CLIP] [--fps N] [--detect-size PX] [--classifier NAME]
 
-The stages of `pipeline.analyze` are timed where they are called, which itself costs some microseconds. The first
-segment is judged once beforehand, untimed.
+Without a clip, the one of benchmarks/throughput.py is made. The stages of `pipeline.analyze` are timed where they are
+called, which itself costs some microseconds. The first segment is judged once beforehand, untimed.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from throughput import make_clip
 
 from pipeline import analyze, detect
 from pipeline.probe import probe
@@ -59,13 +63,22 @@ class Stopwatch:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clip")
+    parser.add_argument("clip", nargs="?", help="recording to measure on; made from the sample recording otherwise")
     parser.add_argument("--fps", type=float)
     parser.add_argument("--detect-size", type=int)
     parser.add_argument("--classifier", default="accurate")
     given = parser.parse_args()
     settings = Settings(segment_s=5.0, fps=given.fps, detect_size=given.detect_size, classifier=given.classifier)
-    segments = list(plan(probe(Source(given.clip, given.clip, "video", "bench"), settings), settings))
+    with tempfile.TemporaryDirectory() as folder:
+        clip = given.clip or f"{folder}/clip.mp4"
+        if given.clip is None:
+            make_clip(Path(clip))
+        measure(clip, settings)
+
+
+def measure(clip: str, settings: Settings) -> None:
+    """Judge the clip once and print what each stage took."""
+    segments = list(plan(probe(Source(clip, clip, "video", "bench"), settings), settings))
     worker = analyze.Analyzer(settings)
     worker.analyze(segments[0])
     stopwatch = Stopwatch()

@@ -1,6 +1,6 @@
 """What a short audit waits for: a clip of ten seconds from the shell, and what its time goes to.
 
-    python benchmarks/startup.py [--clip FILE] [--repeats 5] [--workers 2]
+    python benchmarks/startup.py [--clip FILE] [--repeats 5] [--workers 2] [--duration 10]
 
 Every round is a process of its own, from its start to its end as the shell sees it. It is the command
 `facemask-batch run`, which notes the time at which its parts begin; medians are shown.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from throughput import make_clip
+from throughput import SAMPLE_S, make_clip
 
 # The command line, whose parts note when they begin; what follows the last part is the end of the process.
 NOTING = """
@@ -53,11 +54,11 @@ cli.main.main()
 """
 
 
-def one_round(clip: str, n_workers: int) -> dict[str, float]:
+def one_round(clip: str, n_workers: int, duration_s: float) -> dict[str, float]:
     """Seconds by part, in their order, and all of them."""
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder) / "notes.json"
-        flags = ["--duration", "10", "--workers", str(n_workers), "--quiet"]
+        flags = ["--duration", str(duration_s), "--workers", str(n_workers), "--quiet"]
         began = time.time()
         command = [
             sys.executable,
@@ -80,16 +81,17 @@ def one_round(clip: str, n_workers: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", help="recording of ten seconds or more; made from the sample recording otherwise")
+    parser.add_argument("--clip", help="recording that is long enough; made from the sample recording otherwise")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--duration", type=float, default=10.0, help="seconds of the recording that are audited")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clip = arguments.clip or str(Path(folder) / "bench" / "clip.mp4")
         if arguments.clip is None:
             Path(clip).parent.mkdir()
-            make_clip(Path(clip))
-        rounds = [one_round(clip, arguments.workers) for _ in range(arguments.repeats)]
+            make_clip(Path(clip), n_times=math.ceil(arguments.duration / SAMPLE_S))
+        rounds = [one_round(clip, arguments.workers, arguments.duration) for _ in range(arguments.repeats)]
     for part in rounds[0]:
         seconds = [of_round[part] for of_round in rounds]
         print(f"{part:<30} {statistics.median(seconds):6.2f} s   ({min(seconds):.2f} to {max(seconds):.2f})")

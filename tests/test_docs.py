@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from cli.main import COMMANDS
 from pipeline.schema import FACES, FRAMES, SOURCES
 
 DOCS = Path(__file__).parents[1] / "docs"
+PAGES = [*DOCS.glob("*.md"), DOCS.parent / "README.md"]
 
 
 @pytest.mark.parametrize("schema", [SOURCES, FRAMES, FACES], ids=["sources", "frames", "faces"])
@@ -25,6 +27,11 @@ def test_command_line_page_is_what_the_commands_say() -> None:
         [sys.executable, str(DOCS / "command_line.py"), "--print"], capture_output=True, text=True, check=True
     ).stdout
     assert page == (DOCS / "command-line.md").read_text(), "run: python docs/command_line.py"
+
+
+def test_no_page_installs_the_project_from_an_index_that_does_not_have_it() -> None:
+    by_name = re.compile(r"pip install [^\n`]*\bfacemask-batch\b")
+    assert [page.name for page in PAGES if by_name.search(page.read_text())] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
