@@ -210,6 +210,8 @@ VARIANTS: dict[str, Callable[[str], Timing]] = {
     "worker alone": analyzer,
     "worker alone, 640 px": lambda clip: analyzer(clip, detect_size=640),
     "worker alone, 640 px, fast classifier": lambda clip: analyzer(clip, detect_size=640, classifier="fast"),
+    "worker alone, 480 px, fast classifier": lambda clip: analyzer(clip, detect_size=480, classifier="fast"),
+    "worker alone, 384 px, fast classifier": lambda clip: analyzer(clip, detect_size=384, classifier="fast"),
     "worker alone, 5 fps": lambda clip: analyzer(clip, fps=5.0),
     "worker alone, 2 fps": lambda clip: analyzer(clip, fps=2.0),
     "worker alone, key frames": lambda clip: analyzer(clip, keyframes=True),
