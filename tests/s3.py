@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -15,15 +16,18 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 KEY, SECRET = "AKIDFORTESTS", "secret-that-nobody-may-see"
+_CREDENTIAL = re.compile(r"Credential=([^/]+)/")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked of the server."""
+    """What was asked of the server, and by whom: `key` is the access key that signed it."""
 
     method: str
     path: str
     range: str = ""
+    query: str = ""
+    key: str = ""
 
 
 class _Silent(WSGIRequestHandler):
@@ -71,6 +75,10 @@ class S3Server:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [item["Key"][len(prefix) :] for page in pages for item in page.get("Contents", [])]
 
+    def size(self, bucket: str, key: str) -> int:
+        """Bytes of an object."""
+        return int(self.client.head_object(Bucket=bucket, Key=key)["ContentLength"])
+
     @contextmanager
     def answering(self, answer: Callable[[Request], tuple[str, str] | None]) -> Iterator[None]:
         """Answer requests with a status line and an S3 error code where `answer` gives them."""
@@ -95,7 +103,14 @@ class S3Server:
         self._server.server_close()
 
     def _respond(self, environment: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = Request(environment["REQUEST_METHOD"], environment["PATH_INFO"], environment.get("HTTP_RANGE", ""))
+        signed_by = _CREDENTIAL.search(environment.get("HTTP_AUTHORIZATION", ""))
+        request = Request(
+            environment["REQUEST_METHOD"],
+            environment["PATH_INFO"],
+            environment.get("HTTP_RANGE", ""),
+            environment["QUERY_STRING"],
+            signed_by[1] if signed_by else "",
+        )
         self.requests.append(request)
         if self.latency_s:
             time.sleep(self.latency_s)

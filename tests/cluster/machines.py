@@ -14,6 +14,7 @@ import sysconfig
 import tempfile
 import time
 import venv
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -134,9 +135,18 @@ class Cluster:
         """How many there are below the head's process, itself included."""
         return len(named(self.head.processes, "raylet"))
 
-    def add(self, n_cpus: int = 1, *, hidden: tuple[Path, ...] = (), python: Path | None = None) -> Machine:
-        """A further machine; `hidden` folders are empty for it."""
-        return self._start("--address", self.address, n_cpus=n_cpus, hidden=hidden, python=python)
+    def add(
+        self,
+        n_cpus: int = 1,
+        *,
+        hidden: tuple[Path, ...] = (),
+        python: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Machine:
+        """A further machine; `hidden` folders are empty for it, `environment` is its own alone."""
+        return self._start(
+            "--address", self.address, n_cpus=n_cpus, hidden=hidden, python=python, environment=environment
+        )
 
     def kill_machines(self) -> None:
         """Leave the head alone."""
@@ -150,7 +160,12 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(
-        self, *arguments: str, n_cpus: int = 0, hidden: tuple[Path, ...] = (), python: Path | None = None
+        self,
+        *arguments: str,
+        n_cpus: int = 0,
+        hidden: tuple[Path, ...] = (),
+        python: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Machine:
         # Sockets have short paths, so the folders have short names.
         folder = self.folder / str(len(self.machines))
@@ -159,8 +174,9 @@ class Cluster:
         command += ["--temp-dir", str(folder), "--num-cpus", str(n_cpus), "--object-store-memory", str(100 << 20)]
         if hidden:
             command = ["unshare", "-m", "sh", "-c", _HIDE, "sh", *map(str, hidden), "--", *command]
+        own = {**self.environment, **(environment or {})}
         with (folder / "output.txt").open("wb") as output:
-            process = subprocess.Popen(command, env=self.environment, cwd=folder, stdout=output, stderr=output)
+            process = subprocess.Popen(command, env=own, cwd=folder, stdout=output, stderr=output)
         self.machines.append(Machine(process))
         return self.machines[-1]
 

@@ -2,65 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 import pipeline
+from tests.cluster.driver import audit_on, run_on
 from tests.cluster.machines import Cluster, can_hide, interpreter_without_package, site_packages_of
-from tests.faults.harness import PATIENCE_S, RunningAudit, assert_same_rows, end, leftovers
+from tests.faults.harness import PATIENCE_S, assert_same_rows, leftovers
 from tests.faults.long_clips import repeat
 
-# The command line, with less patience where waiting would be all that a test does.
-IMPATIENT = """
-from pipeline import attempts, workforce
-workforce.CENSUS_S, workforce.IDLE_S, attempts.NEWCOMERS_S = 0.5, 1.0, 3.0
-attempts.LOST_NODES = {lost_nodes}
-from cli.main import main
-main()
-"""
-# What `ray job submit` gives to the command that it starts: settings of the job, into which ours must fit.
-SUBMITTED = {"RAY_JOB_CONFIG_JSON_ENV_VAR": '{"runtime_env": {"env_vars": {"SUBMITTED": "1"}}}'}
 PACKAGE = Path(pipeline.__file__).parent
-
-
-@contextlib.contextmanager
-def audit_on(
-    cluster: Cluster, inputs: list[str], folder: Path, *flags: str, cwd: Path, lost_nodes: int = 3
-) -> Iterator[RunningAudit]:
-    """`facemask-batch run --address`, in a folder where no node is."""
-    command = [sys.executable, "-c", IMPATIENT.format(lost_nodes=lost_nodes), "run", *inputs]
-    process = subprocess.Popen(
-        [*command, "--out", str(folder), "--address", cluster.address, *flags],
-        env={**cluster.environment, **SUBMITTED},
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    audit = RunningAudit(process, folder)
-    try:
-        yield audit
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-        end(audit.ray_processes)
-
-
-def run_on(cluster: Cluster, inputs: list[str], folder: Path, *flags: str, cwd: Path) -> tuple[int, str]:
-    """An audit from start to end: exit code and output."""
-    with audit_on(cluster, inputs, folder, *flags, cwd=cwd) as audit:
-        return audit.wait(PATIENCE_S)
 
 
 def test_nodes_die_and_come_and_rows_are_the_same(
