@@ -30,12 +30,14 @@ SETTINGS = {"fps": 1.0, "end_s": 20.0, "min_score": 0.2, "workers": 1, "segment_
 
 @dataclass(frozen=True)
 class Audited:
-    """An audit of sample_media twice: as local files and as objects."""
+    """An audit of sample_media twice: as local files and as objects, and what it asked of the store."""
 
     folder: Path
     local: Path
     bucket: str
     s3: S3Server
+    requests: list[Request]
+    n_bytes_sent: int
 
     @property
     def remote(self) -> str:
@@ -49,6 +51,7 @@ class Audited:
 def audited(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
     folder = tmp_path_factory.mktemp("from_store")
     local, bucket = folder / "site", s3_server.bucket()
+    s3_server.client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     for path in [*(SAMPLE_MEDIA / "lobby").glob("*.mp4"), *(SAMPLE_MEDIA / "gate_images").glob("gate[1-6].jpg")]:
         relative = path.relative_to(SAMPLE_MEDIA)
         (local / relative).parent.mkdir(parents=True, exist_ok=True)
@@ -59,22 +62,30 @@ def audited(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> It
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\ns3://{bucket}/site/lobby/copy.mp4\n#EXT-X-ENDLIST\n"
     s3_server.client.put_object(Bucket=bucket, Key="site/lobby/list.m3u8", Body=playlist.encode())
     s3_server.client.upload_file(str(recording), bucket, "site/lobby/lost.mp4")
-    counts = itertools.count()
+    counts, failures = itertools.count(), itertools.count()
 
     def fail(request: Request) -> tuple[str, str] | None:
-        """One object can never be read; another not at first, for longer than the client has patience."""
-        is_first = request.path.endswith("140000.mp4") and request.range and next(counts) < 4
+        """One object can never be read; another not at first, for longer than the client has patience.
+
+        And the store has too much to do for every fifth request.
+        """
+        if next(counts) % 5 == 3:
+            return "503 Service Unavailable", "SlowDown"
+        is_first = request.path.endswith("140000.mp4") and request.range and next(failures) < 4
         if is_first or (request.path.endswith("lost.mp4") and request.range):
             return "500 Internal Server Error", "InternalError"
         return None
 
-    with pytest.MonkeyPatch.context() as environment, s3_server.answering(fail):
+    with pytest.MonkeyPatch.context() as environment:
         for name, value in s3_server.environment.items():
             environment.setenv(name, value)
-        s3_server.latency_s = 0.005
-        pipeline.audit([str(local), f"s3://{bucket}/site"], folder / "audit", Settings(**SETTINGS))
+        s3_server.requests.clear()
+        s3_server.latency_s, s3_server.n_bytes_sent = 0.1, 0
+        with s3_server.answering(fail):
+            pipeline.audit([str(local), f"s3://{bucket}/site"], folder / "audit", Settings(**SETTINGS))
         s3_server.latency_s = 0.0
-        yield Audited(folder / "audit", local, bucket, s3_server)
+        requests, n_bytes_sent = list(s3_server.requests), s3_server.n_bytes_sent
+        yield Audited(folder / "audit", local, bucket, s3_server, requests, n_bytes_sent)
 
 
 def test_rows_are_those_of_the_local_files(audited: Audited) -> None:
@@ -103,6 +114,7 @@ def test_sources_say_what_the_store_said(audited: Audited) -> None:
     assert record["path"] == name
     assert record["sha256"] is None
     assert record["etag"] == head["ETag"].strip('"')
+    assert record["object_version"] == head["VersionId"]
     assert record["last_modified"] == head["LastModified"]
     assert record["camera"] == "lobby"
     # The same content under another name is known by its ETag.
@@ -110,6 +122,19 @@ def test_sources_say_what_the_store_said(audited: Audited) -> None:
     assert records[f"{audited.remote}/lobby/copy.mp4"]["duplicate_of"] == name
     run = json.loads((audited.folder / "run.json").read_text())
     assert run["other_files"] == {"count": 1, "first": [f"{audited.remote}/lobby/list.m3u8"]}
+
+
+def test_nothing_is_fetched_as_a_whole_file(audited: Audited) -> None:
+    inputs = audited.s3.names(audited.bucket, "site/")
+    fetched = [
+        request
+        for request in audited.requests
+        if request.method == "GET" and request.path.startswith(f"/{audited.bucket}/site/")
+    ]
+    assert {request.path.partition("/site/")[2] for request in fetched} == set(inputs)
+    assert [request for request in fetched if not request.range] == []
+    # The recordings fit into two blocks each, and whoever opens one again in another process reads it again.
+    assert audited.n_bytes_sent < 2.5 * sum(audited.s3.size(audited.bucket, f"site/{name}") for name in inputs)
 
 
 def test_no_credentials_are_kept(audited: Audited) -> None:

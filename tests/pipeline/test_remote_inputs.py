@@ -344,6 +344,19 @@ def test_change_is_noticed_without_hashes(s3: S3Server, clip_path: Callable[[str
     assert again.source_id != index.source_id
 
 
+def test_version_tells_what_the_content_does_not(s3: S3Server, clip_path: Callable[[str], Path]) -> None:
+    bucket = s3.bucket()
+    s3.client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    url = upload(s3, bucket, "a.mp4", clip_path("h264"))
+    index = probe(recording(url), Settings())
+    assert index.object_version == s3.client.head_object(Bucket=bucket, Key="a.mp4")["VersionId"]
+    upload(s3, bucket, "a.mp4", clip_path("h264"))
+    again = probe(recording(url), Settings())
+    assert again.etag == index.etag
+    assert again.object_version != index.object_version
+    assert has_changed(index)
+
+
 def test_hash_is_an_option(s3: S3Server, clip_path: Callable[[str], Path]) -> None:
     bucket, path = s3.bucket(), clip_path("h264")
     url = upload(s3, bucket, "a.mp4", path)
