@@ -17,6 +17,7 @@ from av.stream import Disposition
 from pipeline.errors import DecodeError, FacemaskBatchError, InputError
 from pipeline.images import MAX_PIXELS
 from pipeline.remote_file import RemoteFile, open_remote
+from pipeline.shortcut import Peek, Shortcut, ShortcutFile, shortcut_helps
 from pipeline.storage import is_url
 
 InputContainer: TypeAlias = av.container.InputContainer
@@ -32,7 +33,7 @@ _CONTAINERS = ",".join(
     "ipu nut nuv ogg pva rm dirac cavsvideo avs2 avs3 ty wtv yuv4mpegpipe".split()
 )
 _PROTOCOLS = "file"
-# What lies in a store is handed to FFmpeg as an open file; it opens nothing by itself.
+# What is handed to FFmpeg as an open file, as what lies in a store: it opens nothing by itself.
 _NO_PROTOCOLS = "none"
 
 # The size of pictures may also change in midstream.
@@ -46,35 +47,47 @@ logging.getLogger("libav").propagate = False
 
 
 @contextmanager
-def open_recording(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_recording(path: str, shortcut: Shortcut | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
     """A recording and its video stream, closed again at the end.
 
     The stream decodes with one thread: parallelism comes from segments, not from within one.
 
     Args:
         path: a local file or the URL of an object in a store.
+        shortcut: leaves out what lies before a key frame; for recordings whose index says that it may help.
 
     Raises:
         InputError: the file is missing, unreadable, no regular file or empty. Of a remote file this may also come
             at the end: then some read has failed, and what was seen may be less than what is there.
-        DecodeError: it is not a recording, or it has no video.
+        DecodeError: it is not a recording, it has no video, or the shortcut is none.
     """
     if is_url(path):
-        with open_remote(path) as file, _open_container(file, path, _NO_PROTOCOLS) as opened:
-            file.opened()
-            yield opened
+        with open_remote(path) as file:
+            short = shortcut and ShortcutFile(file.peek, file.object.size_bytes, shortcut, on_head=file.opened)
+            with _open_container(short or file, path, _NO_PROTOCOLS) as opened:
+                file.opened()
+                yield opened
         return
     check_file(path)
+    if shortcut is not None:
+        with _peek_of(path) as peek:
+            short = ShortcutFile(peek, os.path.getsize(path), shortcut, on_head=lambda: None)
+            with _open_container(short, path, _NO_PROTOCOLS) as opened:
+                yield opened
+        return
     with _open_container(path, path, _PROTOCOLS) as opened:
         yield opened
 
 
 @contextmanager
 def _open_container(file: Any, path: str, protocols: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    options = {"protocol_whitelist": protocols, "format_whitelist": _CONTAINERS}
+    if isinstance(file, ShortcutFile):
+        options["fflags"] = "+ignidx"  # or all fragments of an mp4 are looked at now
     try:
         container = av.open(
             file,
-            options={"protocol_whitelist": protocols, "format_whitelist": _CONTAINERS},
+            options=options,
             metadata_errors="replace",
         )
     except av.ArgumentError as error:  # what FFmpeg says of a container that is not on the list
@@ -112,6 +125,36 @@ def new_decoder(stream: VideoStream, extradata: bytes | None = None) -> VideoDec
     if extradata is not None:
         decoder.extradata = extradata
     return decoder
+
+
+def lacks_index(container: InputContainer, path: str, first_position: int) -> bool:
+    """Whether a recording is read from its start wherever FFmpeg seeks, and a shortcut may help.
+
+    Args:
+        container: the recording, read to its end.
+        path: where it lies.
+        first_position: of the packet of its first key frame.
+    """
+    file = remote_file(container)
+    if file is not None:
+        return shortcut_helps(container.format.name, file.peek, first_position)
+    with _peek_of(path) as peek:
+        return shortcut_helps(container.format.name, peek, first_position)
+
+
+@contextmanager
+def _peek_of(path: str) -> Iterator[Peek]:
+    """Reads a local file at any place."""
+
+    def peek(start: int, size: int) -> bytes:
+        try:
+            file.seek(start)
+            return file.read(size)
+        except OSError as error:
+            raise InputError(f"the file cannot be read ({error.strerror})", path=path) from error
+
+    with open(path, "rb", buffering=0) as file:
+        yield peek
 
 
 def remote_file(container: InputContainer) -> RemoteFile | None:

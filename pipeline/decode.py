@@ -17,6 +17,7 @@ from pipeline.frames import ArrayPicture, Frame, VideoPicture
 from pipeline.images import read_images
 from pipeline.mp4_index import skip_samples
 from pipeline.probe import PTS
+from pipeline.segment_recording import open_segment
 from pipeline.segments import Segment
 from pipeline.soundness import SoundnessDecoder
 from pipeline.storage import join
@@ -84,10 +85,11 @@ class SegmentDecoder:
 
     def _video_by_pts(self) -> Iterator[Frame]:
         segment = self._segment
-        with open_recording(segment.source.path) as (container, stream):
+        with open_segment(segment) as recording:
             if np.isin(segment.wanted, segment.keys).all():
-                skip_samples(container, stream)  # of a remote file only its key frames are fetched
-            for position, frame, is_sound in WantedFrames(segment, self._decoder, container, stream):
+                # Of a remote file only its key frames are fetched.
+                skip_samples(recording.container, recording.stream)
+            for position, frame, is_sound in WantedFrames(segment, self._decoder, recording):
                 yield from self._hand_out(position, frame, is_sound)
         self._count_failed()
 

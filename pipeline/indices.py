@@ -38,7 +38,7 @@ COLUMNS = (
     *("start_timestamp", "timestamp_source", "frames_declared", "frames_indexed", "file_state"),
 )
 
-_ARRAYS = ("pts", "keys", "key_dts", "key_bytes")
+_ARRAYS = ("pts", "keys", "key_dts", "key_bytes", "key_positions")
 _DIGEST_BYTES = 32
 _ABOUT_KEY, _INDEX_KEY = b"facemask_batch_source", b"facemask_batch_index"
 

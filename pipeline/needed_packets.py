@@ -37,8 +37,13 @@ class NeededPackets:
         self._packets = packets
         self._wanted_pts = wanted_pts
         self._n_missing = len(wanted_pts)
+        self._come: set[int] = set()
         self._is_disposable = is_disposable
         self._passes_all = False
+
+    def has_come(self, pts: int) -> bool:
+        """Whether the packet of a wanted frame has been there."""
+        return pts in self._come
 
     def pass_all(self) -> None:
         """Leave nothing out from now on, up to the last frame's second packet if it comes in two."""
@@ -50,6 +55,8 @@ class NeededPackets:
         n_after = 0
         for packet in self._packets:
             pts, is_wanted = packet.pts, self._is_wanted(packet)
+            if is_wanted and pts is not None:
+                self._come.add(pts)
             if is_wanted or not self._can_spare(packet, highest_pts):
                 yield packet
                 self._n_missing -= is_wanted

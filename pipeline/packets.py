@@ -44,6 +44,7 @@ class Packets:
         pts, dts: (N,) int64, in the stream's time base; `pts` counts packets where their times make no sense.
         n_bytes: (N,) int64, their sizes.
         is_key: (N,) bool, as the container flags them.
+        positions: (N,) int64, where those of key frames lie in the file; 0 for others, and where nobody knows.
         headers: those that replace the container's, in their order; few recordings have any.
         n_discarded: further packets that are decoded and never shown.
         has_sound_times: whether each packet has a time of its own, and they are decoded in order.
@@ -55,6 +56,7 @@ class Packets:
     dts: npt.NDArray[np.int64]
     n_bytes: npt.NDArray[np.int64]
     is_key: npt.NDArray[np.bool_]
+    positions: npt.NDArray[np.int64]
     headers: tuple[Headers, ...]
     n_discarded: int
     has_sound_times: bool
@@ -91,6 +93,7 @@ def read_packets(
     dts: list[int | None] = []
     n_bytes: list[int] = []
     is_key: list[bool] = []
+    positions: list[int] = []
     headers: list[Headers] = []
     n_discarded, n_keys_checked, keys_stand_alone = 0, 0, True
     n_bytes_left = _MOST_TIMES_THE_FILE * container.size if container.size > 0 else math.inf
@@ -116,6 +119,7 @@ def read_packets(
                 dts.append(packet.dts)
                 n_bytes.append(packet.size)
                 is_key.append(key)
+                positions.append((packet.pos or 0) if key else 0)
                 if key and len(pts) > 1 and n_keys_checked < _CHECKED_KEYS:
                     n_keys_checked += 1
                     keys_stand_alone &= _stands_alone(packet, stream)
@@ -136,6 +140,7 @@ def read_packets(
         ),
         n_bytes=np.asarray(n_bytes, dtype=np.int64),
         is_key=np.asarray(is_key, dtype=np.bool_),
+        positions=np.asarray(positions, dtype=np.int64),
         headers=tuple(headers),
         n_discarded=n_discarded,
         has_sound_times=sound,

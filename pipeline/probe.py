@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.clock import compile_time_pattern, recording_start
-from pipeline.containers import InputContainer, VideoStream, open_recording
+from pipeline.containers import InputContainer, VideoStream, lacks_index, open_recording
 from pipeline.content import Content, content_sha256, file_state, is_content_of, read_content
 from pipeline.errors import DecodeError, InputError
 from pipeline.packets import Headers, IndexMismatchError, Packets, decoded_times_rise, read_packets
@@ -36,6 +36,7 @@ class SourceIndex:
         size_bytes: of the recording, or of all images together.
         file_state, sha256, etag, object_version, last_modified: by what its content is known, as in Content.
         headers: of the codec, where they change midway.
+        key_positions: (K,) int64, where those packets lie in the file, if it is to be read by shortcuts; else (0,).
         container, codec: FFmpeg's names; None for images.
         size_wh: as stored, before rotation; None for images, which may differ.
         time_source: `pts`, or `order` where the container has no times or they run backwards.
@@ -60,6 +61,7 @@ class SourceIndex:
     key_dts: npt.NDArray[np.int64]
     key_bytes: npt.NDArray[np.int64]
     headers: tuple[Headers, ...] = ()
+    key_positions: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     container: str | None = None
     codec: str | None = None
     size_wh: tuple[int, int] | None = None
@@ -175,6 +177,8 @@ def _index_recording(
         if len(packets.pts) == 0:
             raise DecodeError(packets.error or "it holds no frame", path=source.path)
         said = _describe(container, stream)
+        firsts = packets.positions[packets.is_key]
+        by_shortcuts = bool(firsts.size and firsts.all()) and lacks_index(container, source.path, int(firsts[0]))
     start, start_source = recording_start(
         source.path,
         said.metadata,
@@ -202,6 +206,7 @@ def _index_recording(
         key_dts=packets.dts[order][keys],
         key_bytes=packets.n_bytes[order][keys],
         headers=packets.headers,
+        key_positions=packets.positions[order][keys if by_shortcuts and times_hold else keys[:0]],
         container=said.container,
         codec=said.codec,
         size_wh=said.size_wh,

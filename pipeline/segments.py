@@ -17,6 +17,7 @@ from pipeline.cuts import Extent, Sharing, bounds
 from pipeline.packets import Headers
 from pipeline.probe import SourceIndex
 from pipeline.settings import Settings
+from pipeline.shortcut import Shortcut
 from pipeline.sources import Source
 
 _EARLIER_KEYS = 3
@@ -26,11 +27,15 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class KeyPacket:
-    """The packet of a key frame: its times, and its size, which tells it from others that claim its time."""
+    """The packet of a key frame: its times, and its size, which tells it from others that claim its time.
+
+    `position` is where it lies in the file, if the recording is to be read by shortcuts.
+    """
 
     pts: int
     dts: int
     n_bytes: int
+    position: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Segment:
         origin_pts: time of the source's first frame.
         time_base: seconds a unit of `pts`.
         time_source: `pts` or `order`.
+        key_positions: (K,) int64, where those packets lie in the file, in recordings that have no index; else (0,).
+        shortcut: to the key frame that the first of `wanted` is decoded from, if it is to be read so.
         headers: of the codec, where they change midway: those with which decoding may start at a key frame.
         start: wall-clock time (UTC) of the source's first frame, where it is known.
         image_times: wall-clock time (UTC) of each of `pts`, for images whose names tell it.
@@ -70,6 +77,8 @@ class Segment:
     time_base: Fraction
     time_source: str
     start: datetime | None
+    key_positions: IntArray = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    shortcut: Shortcut | None = None
     headers: tuple[Headers, ...] = ()
     image_times: tuple[datetime | None, ...] = ()
     key_frames_only: bool = False
@@ -82,8 +91,15 @@ class Segment:
         """A key frame by its place in `keys`; -1 is the last one before the segment. None where there is none."""
         if number >= 0:
             pts = int(self.pts[self.keys[number]])
-            return KeyPacket(pts, int(self.key_dts[number]), int(self.key_bytes[number]))
+            position = int(self.key_positions[number]) if len(self.key_positions) else None
+            return KeyPacket(pts, int(self.key_dts[number]), int(self.key_bytes[number]), position)
         return self.earlier_keys[-1 - number] if -number <= len(self.earlier_keys) else None
+
+    def shortcut_to(self, key: KeyPacket) -> Shortcut | None:
+        """The way to one of its key frames that leaves out what lies before it; None if it is not to be read so."""
+        if self.shortcut is None or key.position is None:
+            return None
+        return dataclasses.replace(self.shortcut, key=key.position)
 
     def extradata_at(self, key: KeyPacket) -> bytes | None:
         """The headers with which decoding starts at a key frame; None for those that the container begins with."""
@@ -122,6 +138,8 @@ def plan(index: SourceIndex, settings: Settings, sharing: Sharing | None = None)
             time_base=index.time_base,
             time_source=index.time_source,
             start=index.start,
+            key_positions=index.key_positions[first_key:end_key],
+            shortcut=_shortcut(index, int(sampled[first])),
             headers=_headers_up_to(index, int(first_key), int(end_key)),
             image_times=_image_times(index.source.files[begin:end], settings),
             key_frames_only=settings.keyframes,
@@ -180,9 +198,21 @@ def _on_display(index: SourceIndex, fps: Fraction, start_s: Fraction, end_s: Fra
 def _keys_before(index: SourceIndex, first_key: int) -> tuple[KeyPacket, ...]:
     places = range(max(0, first_key - _EARLIER_KEYS), first_key)
     return tuple(
-        KeyPacket(int(index.pts[index.keys[place]]), int(index.key_dts[place]), int(index.key_bytes[place]))
+        KeyPacket(
+            int(index.pts[index.keys[place]]),
+            int(index.key_dts[place]),
+            int(index.key_bytes[place]),
+            int(index.key_positions[place]) if len(index.key_positions) else None,
+        )
         for place in reversed(places)
     )
+
+
+def _shortcut(index: SourceIndex, first_wanted: int) -> Shortcut | None:
+    place = int(np.searchsorted(index.keys, first_wanted, side="right")) - 1
+    if index.container is None or not len(index.key_positions) or place < 0:
+        return None
+    return Shortcut(index.container, int(index.key_positions.min()), int(index.key_positions[place]))
 
 
 def _headers_up_to(index: SourceIndex, first_key: int, end_key: int) -> tuple[Headers, ...]:

@@ -10,10 +10,10 @@ import av
 import av.video.frame
 import numpy as np
 
-from pipeline.containers import InputContainer, VideoStream
 from pipeline.disposable import disposable_test
 from pipeline.key_frames import PacketsFromKeys
 from pipeline.needed_packets import NeededPackets
+from pipeline.segment_recording import SegmentRecording
 from pipeline.segments import Segment
 from pipeline.soundness import SoundnessDecoder, shows_its_packet_alone
 
@@ -33,22 +33,22 @@ class WantedFrames:
     of any length give the same frames, however damaged the recording is.
 
     Of a group, only what its wanted frames need is decoded. If one does not come out of that as it should, the
-    group is decoded once more with nothing left out: thrift costs no frame.
+    group is decoded once more with nothing left out: thrift costs no frame. Nor does a shortcut into the recording:
+    where it does not bring a packet that the index knows, the recording is read as a whole for this group.
     """
 
-    def __init__(
-        self, segment: Segment, decoder: SoundnessDecoder, container: InputContainer, stream: VideoStream
-    ) -> None:
+    def __init__(self, segment: Segment, decoder: SoundnessDecoder, recording: SegmentRecording) -> None:
         self._segment = segment
         self._decoder = decoder
-        self._stream = stream
-        self._packets = PacketsFromKeys(container, stream, decoder.step)
-        self._is_disposable = disposable_test(stream)
+        self._recording = recording
+        self._packets = PacketsFromKeys(recording, decoder.step)
+        self._is_disposable = disposable_test(recording.stream)
         self._pts = segment.pts[segment.wanted]
         # Of each wanted frame, the last key frame shown at or before it: an index into the keys, -1 if there is none.
         self._keys = np.searchsorted(segment.keys, segment.wanted, side="right") - 1
         self._cursor = 0  # the first wanted frame that has neither come out nor been given up
         self._end = 0  # of the group, as an index into the wanted frames
+        self._needed_packets: NeededPackets | None = None  # those that are being decoded
 
     def __iter__(self) -> Iterator[WantedFrame]:
         """The wanted frames that come out of the decoder, in display order."""
@@ -56,7 +56,9 @@ class WantedFrames:
             self._end = int(np.searchsorted(self._keys, self._keys[self._cursor], side="right"))
             is_settled = yield from self._from_what_is_needed()
             if not is_settled:
-                yield from self._in_full()
+                is_settled = yield from self._in_full()
+            if not is_settled:
+                yield from self._in_full(by_shortcut=False)
             self._cursor = self._end
 
     def _from_what_is_needed(self) -> Generator[WantedFrame, None, bool]:
@@ -70,23 +72,34 @@ class WantedFrames:
             is_alone = shows_its_packet_alone(frame)
             is_due = frame.pts == self._pts[self._cursor]
             is_lost = self._overtakes(frame) or (is_due and not is_sound)
-            if needed.is_partial and (is_lost or not is_alone):
+            is_tentative = needed.is_partial or self._recording.is_by_shortcut
+            if (is_tentative and is_lost) or (needed.is_partial and not is_alone):
                 return False
             if not is_alone:
                 needed.pass_all()
             yield from self._take(frame, is_sound)
             if self._cursor == self._end:
                 return True
-        return not needed.is_partial
+        return not needed.is_partial and not self._recording.is_by_shortcut
 
-    def _in_full(self) -> Iterator[WantedFrame]:
-        """The rest of the frames of the group from all of it."""
-        for frame, is_sound in self._decoded_in_full():
+    def _in_full(self, *, by_shortcut: bool = True) -> Generator[WantedFrame, None, bool]:
+        """The rest of the frames of the group from all of it; returns False where a shortcut does not bring all."""
+        for frame, is_sound in self._decoded_in_full(by_shortcut):
+            if self._overtakes(frame) and self._is_astray(frame.pts):
+                return False
             yield from self._take(frame, is_sound)
             if self._cursor == self._end:
-                break
+                return True
+        return not self._is_astray()
 
-    def _decoded_in_full(self) -> Iterator[DecodedFrame]:
+    def _is_astray(self, end_pts: int | None = None) -> bool:
+        """Whether a shortcut has not brought the packets of frames that are to be given up, up to some time."""
+        if not self._recording.is_by_shortcut or self._needed_packets is None:
+            return False
+        given_up = self._pts[self._cursor : self._end].tolist()
+        return not all(self._needed_packets.has_come(pts) for pts in given_up if end_pts is None or pts < end_pts)
+
+    def _decoded_in_full(self, by_shortcut: bool) -> Iterator[DecodedFrame]:
         """Frames from the group's key frame on, or from an earlier one if it does not come out sound.
 
         Where none does, what comes out is shown for what it is: damaged. Before the recording's first key frame the
@@ -95,27 +108,28 @@ class WantedFrames:
         key = int(self._keys[self._cursor])
         if self._segment.key_packet(key) is None:
             packets = self._all_of(self._packets.from_start())
-            return self._decoder.decode(iter(packets), self._stream)
+            return self._decoder.decode(iter(packets), self._recording.stream)
         for start in (key, *(key - back for back in _OTHER_STARTS)):
-            frames = self._decoded_from(start, self._needed(start, in_full=True))
+            frames = self._decoded_from(start, self._needed(start, in_full=True, by_shortcut=by_shortcut))
             if frames is not None:
                 return frames
-        frames = self._decode(iter(self._needed(key, in_full=True) or ()), key)
+        frames = self._decode(iter(self._needed(key, in_full=True, by_shortcut=by_shortcut) or ()), key)
         return ((frame, False) for frame, _ in frames)
 
-    def _needed(self, key: int, *, in_full: bool = False) -> NeededPackets | None:
+    def _needed(self, key: int, *, in_full: bool = False, by_shortcut: bool = True) -> NeededPackets | None:
         """What the rest of the group needs, from a key frame on; None where that is not to be reached."""
         packet = self._segment.key_packet(key)
         if packet is None:
             return None
-        packets = self._packets.from_key(packet, is_near=self._is_near(key))
+        packets = self._packets.from_key(packet, is_near=self._is_near(key), by_shortcut=by_shortcut)
         if packets is None:
             return None
-        return (
+        self._needed_packets = (
             self._all_of(packets)
             if in_full
             else NeededPackets(packets, self._pts[self._cursor : self._end], self._is_disposable)
         )
+        return self._needed_packets
 
     def _is_near(self, key: int) -> bool:
         """Whether a key frame lies a little after the last wanted frame before the group, or after the start."""
@@ -143,7 +157,7 @@ class WantedFrames:
     def _decode(self, packets: Iterator[av.Packet], key: int) -> Iterator[DecodedFrame]:
         packet = self._segment.key_packet(key)
         extradata = self._segment.extradata_at(packet) if packet is not None else None
-        return self._decoder.decode(packets, self._stream, extradata)
+        return self._decoder.decode(packets, self._recording.stream, extradata)
 
     def _take(self, frame: av.VideoFrame, is_sound: bool) -> Iterator[WantedFrame]:
         """Hand out a frame if it is the next one wanted, and give up those that it has overtaken."""

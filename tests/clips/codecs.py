@@ -53,6 +53,19 @@ def h264_fragmented(path: Path) -> None:
     )
 
 
+def h264_open_gop_fragmented(path: Path) -> None:
+    """x264, B-frames, open GOPs, in fragmented mp4 whose offsets count from the start of the file."""
+    options = x264(bframes=3, b_adapt=0, open_gop=1)
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    write_clip(path, "libx264", numbers=NUMBERS, options=options, container_options=fragments)
+
+
+def h264_open_gop_live(path: Path) -> None:
+    """x264, B-frames, open GOPs, in mkv as it is streamed: without an index, lengths unknown in advance."""
+    options = x264(bframes=3, b_adapt=0, open_gop=1)
+    write_clip(path, "libx264", numbers=NUMBERS, options=options, container_options={"live": "1"})
+
+
 def h264_10bit(path: Path) -> None:
     """x264 High 10, yuv420p10le."""
     write_clip(path, "libx264", numbers=NUMBERS, pix_fmt="yuv420p10le", options=x264(bframes=3, b_adapt=0))
