@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from fractions import Fraction
 from pathlib import PurePath
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +14,12 @@ from pipeline.errors import ConfigError
 FROM_SETTING = "start_time"
 FROM_NAME = "file_name"
 FROM_CONTAINER = "creation_time"
+
+# A recording of other years has none that can be believed. Within them whatever is computed with its times fits into
+# everything that holds times: datetime ends with the year 9999, nanoseconds since 1970 in 64 bits end in 2262.
+_FIRST = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LAST = datetime(2200, 1, 1, tzinfo=timezone.utc)
+_LONGEST_S = (_LAST - _FIRST).total_seconds()
 
 _DATE = r"(?P<year>20\d\d)[-_.]?(?P<month>0[1-9]|1[0-2])[-_.]?(?P<day>0[1-9]|[12]\d|3[01])"
 _TIME = r"(?P<hour>[01]\d|2[0-3])[-_.:]?(?P<minute>[0-5]\d)[-_.:]?(?P<second>[0-5]\d)"
@@ -35,15 +42,30 @@ def zone(name: str) -> ZoneInfo:
         ) from error
 
 
+def later(moment: datetime, seconds: float | Fraction) -> datetime | None:
+    """The time so many seconds later (earlier, if negative); None where it is outside the years of recordings."""
+    if not (_is_possible(moment) and -_LONGEST_S <= seconds <= _LONGEST_S):
+        return None
+    found = moment + timedelta(microseconds=round(Fraction(seconds) * 1_000_000))
+    return found if _is_possible(found) else None
+
+
 def parse_moment(text: str, time_zone: str) -> datetime:
-    """An ISO 8601 time as UTC; without an offset of its own it is in `time_zone`."""
+    """An ISO 8601 time as UTC; without an offset of its own it is in `time_zone`.
+
+    Raises:
+        ConfigError: it is none, or outside the years of recordings.
+    """
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
         raise ConfigError(f"{text!r} is no ISO 8601 time", remedy="Write 2024-01-31T23:59:59+07:00.") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone(time_zone))
-    return moment.astimezone(timezone.utc)
+    found = _as_utc(moment)
+    if found is None:
+        raise ConfigError(f"{text!r} is no time between {_FIRST.year} and {_LAST.year}")
+    return found
 
 
 def compile_time_pattern(text: str | None) -> list[re.Pattern[str]]:
@@ -77,7 +99,9 @@ def moment_in_name(path: str, patterns: list[re.Pattern[str]], time_zone: str) -
             local = datetime(year, month, day, hour, minute, second, int(fraction), tzinfo=zone(time_zone))
         except ValueError:
             continue  # such as the 31st of June: digits that are no time
-        return local.astimezone(timezone.utc)
+        moment = _as_utc(local)
+        if moment is not None:
+            return moment
     return None
 
 
@@ -92,14 +116,14 @@ def recording_start(
 ) -> tuple[datetime | None, str | None]:
     """Start of a recording (UTC) and where it was read: the setting, the file name, or the container.
 
+    What is outside the years of recordings tells nothing.
     `clock_offset_s` is added to what a recorder has told, not to the setting.
     """
-    offset = timedelta(seconds=clock_offset_s)
     if start_time is not None:
         return parse_moment(start_time, time_zone), FROM_SETTING
     named = moment_in_name(path, patterns, time_zone)
     if named is not None:
-        return named + offset, FROM_NAME
+        return _corrected(named, clock_offset_s, FROM_NAME)
     if "creation_time" in metadata:
         try:
             moment = parse_moment(metadata["creation_time"], "UTC")
@@ -107,5 +131,22 @@ def recording_start(
             return None, None
         # Recorders without a clock write the epoch of their container (1904 or 1970).
         if moment.year >= 1990:
-            return moment + offset, FROM_CONTAINER
+            return _corrected(moment, clock_offset_s, FROM_CONTAINER)
     return None, None
+
+
+def _corrected(moment: datetime, clock_offset_s: float, told_by: str) -> tuple[datetime | None, str | None]:
+    corrected = later(moment, clock_offset_s)
+    return corrected, None if corrected is None else told_by
+
+
+def _as_utc(moment: datetime) -> datetime | None:
+    try:
+        found = moment.astimezone(timezone.utc)
+    except OverflowError:  # the first and the last day that datetime knows
+        return None
+    return found if _is_possible(found) else None
+
+
+def _is_possible(moment: datetime) -> bool:
+    return _FIRST <= moment < _LAST

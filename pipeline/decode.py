@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
 from fractions import Fraction
 
 import av
 import av.video.frame
 import numpy as np
 
+from pipeline.clock import later
 from pipeline.containers import demux, open_recording
 from pipeline.errors import DecodeError
 from pipeline.frames import ArrayPicture, Frame, VideoPicture
@@ -100,9 +100,7 @@ class SegmentDecoder:
         self._n_handed_out += 1
         segment = self._segment
         pts_s: Fraction = (int(segment.pts[position]) - segment.origin_pts) * segment.time_base
-        timestamp = None
-        if segment.start is not None:
-            timestamp = segment.start + timedelta(microseconds=round(pts_s * 1_000_000))
+        timestamp = None if segment.start is None else later(segment.start, pts_s)
         yield Frame(segment.first_index + position, VideoPicture(frame), pts_s=pts_s, timestamp=timestamp)
 
     def _count_failed(self) -> None:

@@ -6,13 +6,13 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.clock import compile_time_pattern, moment_in_name
+from pipeline.clock import compile_time_pattern, later, moment_in_name
 from pipeline.cuts import Extent, Sharing, bounds
 from pipeline.packets import Headers
 from pipeline.probe import SourceIndex
@@ -225,9 +225,8 @@ def _headers_up_to(index: SourceIndex, first_key: int, end_key: int) -> tuple[He
 
 def _image_times(files: tuple[str, ...], settings: Settings) -> tuple[datetime | None, ...]:
     patterns = compile_time_pattern(settings.time_pattern)
-    offset = timedelta(seconds=settings.clock_offset_s)
     moments = (moment_in_name(name, patterns, settings.time_zone) for name in files)
-    return tuple(None if moment is None else moment + offset for moment in moments)
+    return tuple(None if moment is None else later(moment, settings.clock_offset_s) for moment in moments)
 
 
 def _exact(value: float) -> Fraction:

@@ -15,6 +15,8 @@ from pipeline.camera_names import camera_pattern
 from pipeline.clock import compile_time_pattern, parse_moment, zone
 from pipeline.errors import ConfigError
 
+_MAX_CLOCK_OFFSET_S = 3_000_000_000  # 95 years: a clock that began with 1970 can be put right
+
 
 def option(
     default: Any,
@@ -100,6 +102,8 @@ class Settings:
     clock_offset_s: float = option(
         0.0,
         "Seconds to add to times that the recorder has told, where its clock is known to be wrong.",
+        minimum=-_MAX_CLOCK_OFFSET_S,
+        maximum=_MAX_CLOCK_OFFSET_S,
         group="Inputs",
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from typing import Any
+
+from pipeline.clock import later
 
 # Recorders let files overlap by a moment so that nothing is lost between them.
 _MAX_OVERLAP_S = 5.0
@@ -18,7 +20,8 @@ def chains(records: list[Record], stitch_gap_s: float) -> Iterator[tuple[str, Ch
     """Each camera's name with the sources that are one stretch of time, in the order of time.
 
     Recordings of one camera are one stretch where the next begins within `stitch_gap_s` of the end of the one
-    before and has its size. Sources without a clock time, and image folders, are a stretch by themselves.
+    before and has its size. Sources without a clock time from start to end, and image folders, are a stretch
+    by themselves.
 
     Args:
         records: sources, by camera.
@@ -28,7 +31,7 @@ def chains(records: list[Record], stitch_gap_s: float) -> Iterator[tuple[str, Ch
         timed: Chain = []
         others: Chain = []
         for place, record in members:
-            is_timed = record["kind"] == "video" and record["start_timestamp"] is not None
+            is_timed = record["kind"] == "video" and end_of(record) is not None
             (timed if is_timed else others).append((place, record))
         chain: Chain = []
         for place, record in sorted(timed, key=lambda member: (member[1]["start_timestamp"], member[1]["source"])):
@@ -47,7 +50,7 @@ def end_of(record: Record) -> datetime | None:
     start: datetime | None = record["start_timestamp"]
     if start is None or record["duration_s"] is None:
         return None
-    return start + timedelta(seconds=record["duration_s"])
+    return later(start, record["duration_s"])
 
 
 def _follows(before: Record, record: Record, stitch_gap_s: float) -> bool:
