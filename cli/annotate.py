@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import AuditType, LocalPathType
+from cli.text import echo
 
 
 @click.command()
@@ -25,7 +26,6 @@ def annotate(source: str | None, audit: Path | str, out: Path, incident: int | N
     """Draw boxes, labels, persons' numbers and the clock into the recording SOURCE of an audit (H.264)."""
     from tqdm import tqdm
 
-    from cli.text import printable
     from pipeline.annotation import annotate as write_clip
     from pipeline.remote_audit.opening import open_audit
 
@@ -34,4 +34,4 @@ def annotate(source: str | None, audit: Path | str, out: Path, incident: int | N
     with open_audit(audit) as opened, tqdm(unit="frame", disable=None) as bar:
         clip = write_clip(opened.folder, out, source=source, incident=incident, blur=blur, on_frame=bar.update)
     of = f", of {len(clip.sources)} recordings" if len(clip.sources) > 1 else ""
-    click.echo(f"{printable(str(clip.path))}: {clip.n_frames} frames, {clip.duration_s:.1f} s{of}.")
+    echo(f"{clip.path}: {clip.n_frames} frames, {clip.duration_s:.1f} s{of}.")

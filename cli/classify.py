@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cli.options import LocalPathType, NumberType
+from cli.text import echo, printable
 
 
 @click.command()
@@ -62,7 +63,7 @@ def classify(
         found.append((path, image, faces))
     if as_json:
         records = [_record(path, face, model.labels) for path, _, faces in found for face in faces]
-        click.echo(json.dumps(records, indent=2))
+        echo(*json.dumps(records, indent=2).split("\n"))
     else:
         _print_table(found, model.labels)
     if show is not None:
@@ -82,12 +83,13 @@ def _record(path: Path, face: Any, labels: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _print_table(found: list[tuple[Path, Any, list[Any]]], labels: tuple[str, ...]) -> None:
-    width = max(len(path.name) for path, _, _ in found)
-    click.echo(f"{'image':<{width}}  {'face px':>7}  {'label':<15}" + "".join(f"{label:>16}" for label in labels))
-    for path, _, faces in found:
+    names = [printable(path.name) for path, _, _ in found]
+    width = max(map(len, names))
+    echo(f"{'image':<{width}}  {'face px':>7}  {'label':<15}" + "".join(f"{label:>16}" for label in labels))
+    for name, (_, _, faces) in zip(names, found, strict=True):
         if not faces:
-            click.echo(f"{path.name:<{width}}  no face found")
+            echo(f"{name:<{width}}  no face found")
         for face in faces:
             numbers = "".join(f"{p:>16.3f}" for p in face.probabilities)
             reason = f"  ({face.verdict.indeterminate_reason})" if face.verdict.indeterminate_reason else ""
-            click.echo(f"{path.name:<{width}}  {face.face_px:>7.0f}  {face.verdict.label:<15}{numbers}{reason}")
+            echo(f"{name:<{width}}  {face.face_px:>7.0f}  {face.verdict.label:<15}{numbers}{reason}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli.options import SEED
+from cli.text import echo
 
 
 @click.group()
@@ -22,9 +23,9 @@ def fetch(name: str, folder: Path) -> None:
     """Download the Kaggle data set NAME (owner/name), for example istiakhasan/facemask44k."""
     from training.fetch import fetch_kaggle
 
-    click.echo(f"Fetching {name} ...")
+    echo(f"Fetching {name} ...")
     found = fetch_kaggle(name, folder)
-    click.echo(f"{found}\nCheck it with: facemask-batch dataset check {found}")
+    echo(str(found), f"Check it with: facemask-batch dataset check {found}")
 
 
 @dataset.command()
@@ -43,21 +44,21 @@ def check(data: Path, out: Path | None, quiet: bool) -> int:
     kept = inspection.table
     counts = table["label"].value_counts()
     for label, count in counts.items():
-        click.echo(f"{label:<16}{count:>8}  {count / len(table):.1%}")
+        echo(f"{label:<16}{count:>8}  {count / len(table):.1%}")
     sides = kept[["width_px", "height_px"]].max(axis=1)
     if len(kept):
         quantiles = sides.quantile([0, 0.05, 0.5, 0.95, 1]).astype(int).tolist()
-        click.echo("longer side, px: least {}, 5 % {}, median {}, 95 % {}, most {}".format(*quantiles))
-        click.echo(f"under 32 px: {int((sides < 32).sum())}")
-    click.echo(f"unreadable: {len(inspection.unreadable)}")
+        echo("longer side, px: least {}, 5 % {}, median {}, 95 % {}, most {}".format(*quantiles))
+        echo(f"under 32 px: {int((sides < 32).sum())}")
+    echo(f"unreadable: {len(inspection.unreadable)}")
     for name in inspection.unreadable[:20]:
-        click.echo(f"  {name}")
-    click.echo(f"identical files: {inspection.duplicates}")
-    click.echo(f"near-duplicates (perceptual hash within {NEAR_BITS} bits): {inspection.near_duplicates}")
+        echo(f"  {name}")
+    echo(f"identical files: {inspection.duplicates}")
+    echo(f"near-duplicates (perceptual hash within {NEAR_BITS} bits): {inspection.near_duplicates}")
     across = inspection.across_classes
-    click.echo(f"near-duplicates across classes: {len(across)} in {across['near_group'].nunique()} groups")
+    echo(f"near-duplicates across classes: {len(across)} in {across['near_group'].nunique()} groups")
     for names in across.groupby("near_group")["file"].apply(list).head(10):
-        click.echo(f"  {'  '.join(names[:4])}")
+        echo(f"  {'  '.join(names[:4])}")
     if out is not None:
         write_table(kept, out)
     return 3 if inspection.unreadable else 0
@@ -86,11 +87,11 @@ def split(data: Path, out: Path | None, seed: int, quiet: bool) -> None:
     kept = kept.assign(split=np.where(assign_folds(kept, seed) == 0, "val", "train"))
     write_table(kept[["file", "label", "group", "split"]], path)
     for (part, label), count in kept.groupby(["split", "label"]).size().items():
-        click.echo(f"{part:<6}{label:<16}{count:>8}")
+        echo(f"{part:<6}{label:<16}{count:>8}")
     if inspection.unreadable:
-        click.echo(f"{len(inspection.unreadable)} unreadable pictures were left out. Remove them before a training.")
-        click.echo(f"They are listed by: facemask-batch dataset check {data}")
-    click.echo(f"Wrote {path}")
+        echo(f"{len(inspection.unreadable)} unreadable pictures were left out. Remove them before a training.")
+        echo(f"They are listed by: facemask-batch dataset check {data}")
+    echo(f"Wrote {path}")
 
 
 @dataset.command()
@@ -126,10 +127,10 @@ def suspects(data: Path, out: Path, folds: int, **settings: Any) -> None:
     from training.suspects import draw_sheets, find_suspects, out_of_fold
 
     config = TrainConfig(data=str(data), **settings)
-    found = find_suspects(out_of_fold(config, out, folds, click.echo))
+    found = find_suspects(out_of_fold(config, out, folds, echo))
     write_table(found, out / "suspects.csv", "%.4f")
     sheets = draw_sheets(found, data, out / "sheets")
-    click.echo(f"{len(found)} suspects in {out / 'suspects.csv'}, shown on {len(sheets)} sheets in {out / 'sheets'}")
+    echo(f"{len(found)} suspects in {out / 'suspects.csv'}, shown on {len(sheets)} sheets in {out / 'sheets'}")
 
 
 def _inspect(data: Path, table: Any, quiet: bool) -> Any:

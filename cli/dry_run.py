@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from cli.progress import camera_warning
-from cli.text import counted, printable
+from cli.text import counted, echo, printable
 from pipeline.errors import FacemaskBatchError
 from pipeline.models_used import model_files
 from pipeline.probe import probe
@@ -36,26 +34,26 @@ def show_plan(inputs: list[str], settings: Settings, exclude: Path | str | None,
         exclude=str(exclude) if exclude is not None else None,
     )
     if warning := camera_warning(configured, inventory):
-        click.echo(warning, err=True)
+        echo(warning, err=True)
     n_frames, n_segments, media_s, n_failed = 0, 0, 0.0, 0
-    click.echo(f"{'camera':<16} {'frames':>9} {'to judge':>9} {'segments':>8}  source")
+    echo(f"{'camera':<16} {'frames':>9} {'to judge':>9} {'segments':>8}  source")
     for source in inventory.sources:
-        name = printable(source.name)
+        name = source.name
         try:
             index = probe(source, settings.for_camera(source.camera))
         except FacemaskBatchError as error:
             n_failed += 1
-            click.echo(f"{printable(source.camera):<16} {'-':>9} {'-':>9} {'-':>8}  {name}: {printable(error.cause)}")
+            echo(f"{printable(source.camera):<16} {'-':>9} {'-':>9} {'-':>8}  {name}: {error.cause}")
             continue
         segments = list(plan(index, settings.for_camera(source.camera)))
         n_wanted = sum(segment.n_wanted for segment in segments)
-        note = f": {printable(index.error)}" if index.error else ""
+        note = f": {index.error}" if index.error else ""
         camera = printable(source.camera)
-        click.echo(f"{camera:<16} {index.n_frames:>9} {n_wanted:>9} {len(segments):>8}  {name}{note}")
+        echo(f"{camera:<16} {index.n_frames:>9} {n_wanted:>9} {len(segments):>8}  {name}{note}")
         n_frames += n_wanted
         n_segments += len(segments)
         media_s += index.duration_s or 0.0
-    click.echo(
+    echo(
         f"{counted(len(inventory.sources), 'source')}, {media_s / 3600:.2f} h of recordings, "
         f"{counted(n_frames, 'frame')} to judge in {counted(n_segments, 'segment')}; "
         f"{counted(len(inventory.others), 'other file')}; {counted(n_failed, 'source')} cannot be read."

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cli.options import SEED, NumberType
+from cli.text import echo
 
 
 @click.command()
@@ -80,12 +81,12 @@ def evaluate(
     if predictions is not None:
         write_table(tables[model], predictions, "%.6f")
     if as_json:
-        click.echo(json.dumps(result, indent=2))
+        echo(*json.dumps(result, indent=2).split("\n"))
         return
     for name, predicted in tables.items():
-        click.echo(f"{name}\n{report_text(predicted)}")
+        echo(name, *report_text(predicted).split("\n"))
     for name, figures in result.items():
-        click.echo(_lines(name, figures))
+        echo(*_lines(name, figures))
 
 
 def _left_out_is_said(table: Any, known: set[str], data: Path) -> Any:
@@ -95,7 +96,7 @@ def _left_out_is_said(table: Any, known: set[str], data: Path) -> Any:
 
     for label, count in table["label"].value_counts().items():
         if label not in known:
-            click.echo(f"{count} pictures labelled {label} are left out: not every model here knows them.", err=True)
+            echo(f"{count} pictures labelled {label} are left out: not every model here knows them.", err=True)
     kept = with_labels(table, known)
     if kept.empty:
         raise ConfigError("no picture has a label that the models know", path=data)
@@ -119,13 +120,13 @@ def _difference(first: Any, second: Any, seed: int) -> dict[str, float]:
     return {"accuracy_difference": round(gain, 5), "low_95": round(low, 5), "high_95": round(high, 5)}
 
 
-def _lines(name: str, figures: dict[str, Any]) -> str:
+def _lines(name: str, figures: dict[str, Any]) -> list[str]:
     """The figures of one model as plain lines."""
     if "accuracy_difference" in figures:
         ends = f"{figures['low_95']:+.2%} to {figures['high_95']:+.2%}"
-        return (
+        return [
             f"difference of accuracy, all classes: {figures['accuracy_difference']:+.2%} (95 %: {ends}, over groups)"
-        )
+        ]
     rows = [("all classes", figures["accuracy_all_classes"], figures["n"])]
     rows.append(("with or without", figures["with_without"]["accuracy"], figures["with_without"]["n"]))
     rows += [(f"  {size}", part["accuracy"], part["n"]) for size, part in figures["by_face_px"].items()]
@@ -144,4 +145,4 @@ def _lines(name: str, figures: dict[str, Any]) -> str:
         precision = "-" if found["precision"] is None else f"{found['precision']:.2%}"
         lines.append(f"  incorrect_mask: precision {precision}, recall {found['recall']:.2%} of {found['n']}")
     lines.append(f"  expected calibration error {figures['expected_calibration_error']:.2%}")
-    return "\n".join(lines)
+    return lines

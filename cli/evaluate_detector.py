@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import NumberType
+from cli.text import echo
 
 
 @click.command("evaluate-detector")
@@ -78,18 +79,18 @@ def evaluate_detector(
     score = default_score(model) if min_score is None else min_score
     summary = result.summary(score)
     for line in _lines(summary):
-        click.echo(line)
+        echo(line)
     summary["no_faces"] = {}
     for recording in recordings:
         frames, faces = count_faces(model, recording, score, detect_size)
         summary["no_faces"][recording.name] = {"frames": frames, "false_faces": faces}
-        click.echo(f"{recording.name}: {faces} false faces in {frames} frames")
+        echo(f"{recording.name}: {faces} false faces in {frames} frames")
     if out is not None:
         (out / "metrics.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         title = f"{model}, {summary['photographs']} photographs"
         draw_curve(result.matches, score, title, out / "curve.png")
         draw_mistakes(photographs, detections, result.matches, score, out / "mistakes.png")
-        click.echo(f"Written: {out}")
+        echo(f"Written: {out}")
 
 
 def _lines(summary: dict[str, object]) -> list[str]:

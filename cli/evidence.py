@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from cli.options import AuditType, SectionedCommand, report_options, report_settings_from
+from cli.text import echo
 
 
 @click.command(cls=SectionedCommand)
@@ -22,7 +23,6 @@ def evidence(context: click.Context, audit: Path | str, **values: Any) -> None:
     `facemask-batch run` does this at its end.
     """
     from cli.progress import PicturesDisplay
-    from cli.text import printable
     from pipeline.evidence import keep_evidence
     from pipeline.remote_audit.opening import open_audit
     from pipeline.report import write_report
@@ -32,7 +32,7 @@ def evidence(context: click.Context, audit: Path | str, **values: Any) -> None:
     with open_audit(audit, lock=True) as opened, PicturesDisplay() as display:
         kept = keep_evidence(opened.folder, settings, display.pictured)
         report = write_report(opened.folder, settings.lang if is_lang_given else None)
-    click.echo(f"{kept.n_pictured} incidents with pictures, {kept.n_left_out} beyond --max-evidence.")
+    echo(f"{kept.n_pictured} incidents with pictures, {kept.n_left_out} beyond --max-evidence.")
     for reason, count in kept.failures.items():
-        click.echo(f"{count} without: {printable(reason)}")
-    click.echo(f"Report: {printable(str(opened.place(Path(report.path))))}")
+        echo(f"{count} without: {reason}")
+    echo(f"Report: {opened.place(Path(report.path))}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import AuditType, LocalPathType
+from cli.text import echo
 from pipeline.storage import is_url
 
 
@@ -34,14 +35,13 @@ def export(
     if is_url(folder) or (Path(folder) / "run.json").exists():
         if quantize or limits is not None:
             raise click.UsageError("--quantize and --limits are for training runs; this is an audit.")
-        from cli.text import printable
         from pipeline.export import export_audit
         from pipeline.remote_audit.opening import open_audit, results
 
         with open_audit(folder, results) as opened:
             paths = export_audit(opened.folder, to or "csv", out)
         for path in paths:
-            click.echo(printable(str(opened.place(path))))
+            echo(str(opened.place(path)))
     elif (Path(folder) / "config.json").exists():
         if to or out:
             raise click.UsageError("--to and --out are for audits; this is a training run.")

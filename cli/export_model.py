@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import click
+from cli.text import echo
 
 
 def export_models(run_folder: Path, quantize: tuple[str, ...], limits: str | None) -> None:
@@ -32,5 +32,5 @@ def export_models(run_folder: Path, quantize: tuple[str, ...], limits: str | Non
     origin = origin_of(run_folder, " ".join(["facemask-batch", *sys.argv[1:]]), limits)
     with tqdm(desc="reading", unit="picture", disable=None) as bar:
         prepared = prepare(config, bar.reset, bar.update)
-    export_all(model, config, prepared, run_folder, origin, click.echo, quantize or QUANTIZATIONS)
+    export_all(model, config, prepared, run_folder, origin, echo, quantize or QUANTIZATIONS)
     origin.save(run_folder)

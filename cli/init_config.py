@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from cli.text import echo
+
 EXAMPLE = """\
 # Settings of an audit: `facemask-batch run recordings/ --out audit/ --config audit.toml`.
 # Whatever is left out keeps its default; flags on the command line go before this file.
@@ -51,7 +53,6 @@ poster = [[0.70, 0.05], [0.95, 0.05], [0.95, 0.40], [0.70, 0.40]]
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def init_config(file: Path, force: bool) -> None:
     """Write a commented configuration file to begin with.  [default: audit.toml]"""
-    from cli.text import printable
     from pipeline.errors import InputError, StoreError
 
     try:
@@ -65,4 +66,4 @@ def init_config(file: Path, force: bool) -> None:
             path=file,
             remedy="Name a file in a folder that is there and writable.",
         ) from error
-    click.echo(f"{printable(str(file))} written.")
+    echo(f"{file} written.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from cli.text import echo
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -11,7 +13,6 @@ import click
 def inspect(files: tuple[str, ...], time_zone: str) -> int:
     """Show what the probe knows about recordings and image folders: codec, times, frames, key frames, start."""
     from cli.progress import echo_table
-    from cli.text import printable
     from pipeline.errors import FacemaskBatchError
     from pipeline.probe import probe
     from pipeline.settings import Settings
@@ -21,24 +22,24 @@ def inspect(files: tuple[str, ...], time_zone: str) -> int:
     n_failed = 0
     for number, source in enumerate(find_sources(files).sources):
         if number:
-            click.echo()
+            echo()
         try:
             index = probe(source, settings)
         except FacemaskBatchError as error:
             n_failed += 1
-            echo_table([("Source", printable(source.name)), ("Error", printable(error.cause))])
+            echo_table([("Source", source.name), ("Error", error.cause)])
             continue
         start = f"{index.start.isoformat()} (from {index.start_source})" if index.start else "unknown"
         size = f"{index.size_wh[0]} x {index.size_wh[1]}" if index.size_wh else "as each image is"
         declared = "nothing" if index.frames_declared is None else str(index.frames_declared)
         rows = [
-            ("Source", printable(source.name)),
+            ("Source", source.name),
             ("Kind", source.kind),
-            ("Camera", printable(source.camera)),
+            ("Camera", source.camera),
             ("Bytes", str(index.size_bytes)),
             *([("SHA-256", index.sha256)] if index.sha256 else []),
-            *([("ETag", printable(index.etag))] if index.etag else []),
-            *([("Version", printable(index.object_version))] if index.object_version else []),
+            *([("ETag", index.etag)] if index.etag else []),
+            *([("Version", index.object_version)] if index.object_version else []),
             *([("Modified", index.last_modified.isoformat())] if index.last_modified else []),
             ("Container", index.container or "-"),
             ("Codec", index.codec or "-"),
@@ -50,6 +51,6 @@ def inspect(files: tuple[str, ...], time_zone: str) -> int:
             ("Start", start),
         ]
         if index.error:
-            rows.append(("Error", printable(index.error)))
+            rows.append(("Error", index.error))
         echo_table(rows)
     return 0 if n_failed == 0 else 3

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from cli.text import printable
+from cli.text import echo
 from pipeline.errors import ConfigError, FacemaskBatchError
 from pipeline.redaction import redacted
 
@@ -91,34 +91,38 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         name = next(iter(sys.argv[1:] if arguments is None else arguments), "")
-        click.echo(f"Interrupted. {_AFTER_INTERRUPTION.get(name, '')}".rstrip(), err=True)
+        echo(f"Interrupted. {_AFTER_INTERRUPTION.get(name, '')}".rstrip(), err=True)
         sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
-        click.echo(redacted(shown.getvalue()), err=True, nl=False)  # it repeats what was typed
+        echo(*redacted(shown.getvalue()).rstrip("\n").split("\n"), err=True)  # it repeats what was typed
         sys.exit(error.exit_code)
     except FacemaskBatchError as error:
         if debug:
             raise
-        click.echo(f"Error: {printable(str(error))}", err=True)
-        if error.remedy:
-            click.echo(f"\n{error.remedy}", err=True)
+        _explain(str(error), error.remedy)
         sys.exit(EXIT_WRONG_USAGE if isinstance(error, ConfigError) else EXIT_RUN_FAILED)
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         if debug or package in _OWN_PACKAGES:
             raise
-        click.echo(f"Error: the Python package {package!r}, which this command needs, is not installed", err=True)
-        click.echo("\npip install 'facemask-batch[train]' installs what training and measuring need.", err=True)
+        _explain(
+            f"the Python package {package!r}, which this command needs, is not installed",
+            "pip install 'facemask-batch[train]' installs what training and measuring need.",
+        )
         sys.exit(EXIT_RUN_FAILED)
     sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _explain(cause: str, remedy: str | None) -> None:
+    echo(f"Error: {cause}", *(("", remedy) if remedy else ()), err=True)
 
 
 def _show_unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """The stack trace, as Python would show it, but what it says of addresses may hold secrets."""
     lines = "".join(traceback.format_exception(kind, error, trace)).splitlines()
-    click.echo("\n".join(map(redacted, lines)), err=True)
+    echo(*map(redacted, lines), err=True)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import click
 from natsort import natsorted
 from tqdm import tqdm
 
-from cli.text import counted, printable
+from cli.text import counted, echo, printable
 from pipeline.auditing import Observer
 from pipeline.ledger import COMPLETE
 from pipeline.sources import Inventory
@@ -38,10 +37,10 @@ class FailureDisplay(Observer):
         if record["status"] == COMPLETE:
             return
         what = f"same content as {record['duplicate_of']}" if record.get("duplicate_of") else record["error"]
-        say(f"{record['status']}: {printable(record['source'])}: {printable(str(what))}")
+        say(f"{record['status']}: {record['source']}: {what}")
 
     def delayed(self, reason: str) -> None:
-        say(f"{printable(reason)}; the run goes on, and what it commits follows later.")
+        say(f"{reason}; the run goes on, and what it commits follows later.")
 
     def close(self) -> None:
         """Nothing is on display."""
@@ -72,7 +71,7 @@ class ProgressDisplay(FailureDisplay):
         if inventory.others:
             say(f"{counted(len(inventory.others), 'other file')} left alone: {_some(inventory.others)}.")
         for name in inventory.repeated:
-            say(f"{printable(name)} was given more than once; it is audited once.")
+            say(f"{name} was given more than once; it is audited once.")
 
     def indexed(self, n_sources: int, n_all: int) -> None:
         self._n_indexed, self._n_sources = n_sources, n_all
@@ -154,7 +153,7 @@ def camera_warning(configured: Iterable[str], inventory: Inventory) -> str | Non
 
 def _some(names: list[str]) -> str:
     more = " and more" if len(names) > _MAX_LISTED else ""
-    return ", ".join(printable(name) for name in names[:_MAX_LISTED]) + more
+    return ", ".join(names[:_MAX_LISTED]) + more
 
 
 class PicturesDisplay:
@@ -186,13 +185,13 @@ class PicturesDisplay:
             self._bar = None
 
 
-def say(line: str) -> None:
-    """A line on standard error that does not tear the bar apart."""
-    tqdm.write(line, file=sys.stderr)
+def say(line: str, *, err: bool = True) -> None:
+    """A line that does not tear the bar apart, and like those of `echo` cannot steer the terminal."""
+    tqdm.write(printable(line), file=sys.stderr if err else sys.stdout)
 
 
 def echo_table(rows: list[tuple[str, str]]) -> None:
     """Two columns on standard output."""
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        click.echo(f"{name:<{width}}  {value}")
+        echo(f"{name:<{width}}  {value}")

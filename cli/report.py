@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import AuditType, LocalPathType
+from cli.text import echo
 from pipeline.report_settings import LANGUAGES
 
 
@@ -21,10 +22,9 @@ def report(audit: Path | str, language: str | None, out: Path | None) -> None:
 
     `facemask-batch run` does this at its end; `facemask-batch incidents` finds incidents anew before.
     """
-    from cli.text import printable
     from pipeline.remote_audit.opening import open_audit, results
     from pipeline.report import write_report
 
     with open_audit(audit, results) as opened:
         written = write_report(opened.folder, language, out)
-    click.echo(f"Report: {printable(str(opened.place(Path(written.path))))} ({written.size_bytes / 1e6:.1f} MB)")
+    echo(f"Report: {opened.place(Path(written.path))} ({written.size_bytes / 1e6:.1f} MB)")

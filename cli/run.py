@@ -151,7 +151,7 @@ def _order(context: click.Context, values: dict[str, Any], config_file: Path | N
 def show_summary(summary: AuditSummary) -> None:
     """The table at the end of a run."""
     from cli.progress import echo_table
-    from cli.text import printable, share
+    from cli.text import share
     from pipeline.schema import INDETERMINATE, LABELS
 
     n_faces = summary.total("n_faces")
@@ -171,14 +171,14 @@ def show_summary(summary: AuditSummary) -> None:
     rows += [
         *findings_rows(summary.findings),
         ("Time", f"{summary.elapsed_s:.1f} s"),
-        ("Results", printable(str(summary.folder))),
+        ("Results", str(summary.folder)),
     ]
     echo_table(rows)
 
 
 def findings_rows(findings: Findings | None) -> list[tuple[str, str]]:
     """Persons, incidents and the report, as rows of the table at the end of a run."""
-    from cli.text import printable, share
+    from cli.text import share
     from pipeline.schema import WITH_MASK
 
     if findings is None:
@@ -191,7 +191,7 @@ def findings_rows(findings: Findings | None) -> list[tuple[str, str]]:
         ("Incidents", f"{found.n_incidents}, {findings.evidence.n_pictured} of them with pictures"),
     ]
     rows += [("No pictures", f"{count}: {reason}") for reason, count in findings.evidence.failures.items()]
-    return [*rows, ("Report", printable(str(findings.report.path)))]
+    return [*rows, ("Report", str(findings.report.path))]
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> NoReturn:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import SEED, AuditType, LocalPathType
+from cli.text import echo
 
 if TYPE_CHECKING:
     from pipeline.spot_check import Score
@@ -25,7 +26,6 @@ def sample(audit: Path | str | None, n_faces: int, out: Path | None, seed: int, 
     Writes a folder of crops and sample.csv; fill in its column `answer` (with_mask, without_mask, incorrect_mask,
     unsure or no_face) and give it to --score.
     """
-    from cli.text import printable
     from pipeline.remote_audit.opening import open_audit
     from pipeline.spot_check import draw_sample, score_sheet
 
@@ -36,9 +36,9 @@ def sample(audit: Path | str | None, n_faces: int, out: Path | None, seed: int, 
         raise click.UsageError("Give an audit to draw from, or --score FILE.")
     with open_audit(audit) as opened:
         drawn = draw_sample(opened.folder, out or opened.folder / "sample", n_faces, seed)
-    click.echo(f"{drawn.n_drawn} faces: {printable(str(opened.place(drawn.sheet)))}")
+    echo(f"{drawn.n_drawn} faces: {opened.place(drawn.sheet)}")
     for reason, count in drawn.failures.items():
-        click.echo(f"{count} faces left out: {printable(reason)}")
+        echo(f"{count} faces left out: {reason}")
 
 
 def show_score(score: Score) -> None:
@@ -59,7 +59,7 @@ def show_score(score: Score) -> None:
             ("Corrected rate", f"{share(score.corrected_rate)}{interval(score.corrected_interval)}"),
         ]
     )
-    click.echo(f"\n{'audit says':<16}" + "".join(f"{answer:>16}" for answer in ANSWERS))
+    echo("", f"{'audit says':<16}" + "".join(f"{answer:>16}" for answer in ANSWERS))
     for label in sorted({label for label, _ in score.confusion}):
         counts = (score.confusion.get((label, answer), 0) for answer in ANSWERS)
-        click.echo(f"{label:<16}" + "".join(f"{count:>16}" for count in counts))
+        echo(f"{label:<16}" + "".join(f"{count:>16}" for count in counts))

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import click
+
 from pipeline.percent import rounded_percent
+
+
+def echo(*lines: str, err: bool = False) -> None:
+    """Print lines, an empty one if none is given; what all commands print to a terminal goes through here.
+
+    A line stays one line, and nothing in it, wherever it is from, can steer the terminal.
+    """
+    click.echo("\n".join(printable(line) for line in lines), err=err)
 
 
 def printable(text: str) -> str:

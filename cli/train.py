@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cli.options import SEED
+from cli.text import echo
 
 
 @click.command()
@@ -81,7 +82,7 @@ def train(
             listener=progress.listener(),
             say=progress.say,
         )
-    click.echo(f"Report: {report}")
+    echo(f"Report: {report}")
 
 
 def _settings(data: str, given: dict[str, Any], config_json: Path | None) -> Any:
@@ -121,9 +122,9 @@ class _Progress:
         return Listener(self._phase, self._step, self._epoch)
 
     def say(self, line: str) -> None:
-        from tqdm import tqdm
+        from cli.progress import say
 
-        tqdm.write(line)
+        say(line, err=False)
 
     def _phase(self, name: str, n_steps: int) -> None:
         from tqdm import tqdm

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import SEED, NumberType
+from cli.text import echo
 
 
 @click.command("train-detector")
@@ -109,8 +110,8 @@ def train_detector(
     )
     make_folder(run)
     data = load_training_data(scenes, settings, close_ups=close_ups, judged=judged, ignored_by=ignored_by)
-    train(data, run, settings, click.echo, trunk=weights, started_from=start_from)
-    export(data, run, settings, name, _command_line(click.get_current_context()), click.echo, precision)
+    train(data, run, settings, echo, trunk=weights, started_from=start_from)
+    export(data, run, settings, name, _command_line(click.get_current_context()), echo, precision)
 
 
 def _command_line(context: click.Context) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import AuditType
+from cli.text import echo
 
 EXIT_SOME_DIFFER = 3
 
@@ -21,7 +22,6 @@ def verify(audit: Path | str, quiet: bool) -> int:
     """
     from tqdm import tqdm
 
-    from cli.text import printable
     from pipeline.verify import Checked
     from pipeline.verify import verify as check
 
@@ -33,8 +33,8 @@ def verify(audit: Path | str, quiet: bool) -> int:
         results = check(audit, advance)
     different = [checked for checked in results if checked.difference is not None]
     for checked in different:
-        click.echo(f"{checked.kind} {printable(checked.name)}: {checked.difference}")
+        echo(f"{checked.kind} {checked.name}: {checked.difference}")
     kinds = ("input", "model", "table", "picture")
     counts = ", ".join(f"{sum(checked.kind == kind for checked in results)} {kind}s" for kind in kinds)
-    click.echo(f"{len(results)} checked ({counts}): {len(different)} differ.")
+    echo(f"{len(results)} checked ({counts}): {len(different)} differ.")
     return EXIT_SOME_DIFFER if different else 0

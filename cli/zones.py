@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import DurationType, LocalPathType
+from cli.text import counted, echo
 
 
 @click.command()
@@ -19,7 +20,6 @@ def zones(recording: str, config_file: Path, out: Path, camera: str | None, at_s
     """Draw the zones of RECORDING's camera onto a frame of it: bright is where faces count."""
     from PIL import Image
 
-    from cli.text import counted, printable
     from pipeline.camera_config import read_config
     from pipeline.errors import ConfigError, StoreError
     from pipeline.sources import find_sources
@@ -46,4 +46,4 @@ def zones(recording: str, config_file: Path, out: Path, camera: str | None, at_s
             remedy="Name a .png or .jpg file in a folder that is there.",
         ) from error
     n_zones = f"{counted(len(rules.zones), 'zone')}, {len(rules.ignore)} to ignore"
-    click.echo(f"{printable(str(out))}: camera {printable(name)}, {n_zones}.")
+    echo(f"{out}: camera {name}, {n_zones}.")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import json
+import os
+import pty
 import socket
 import subprocess
 import sys
@@ -11,6 +15,7 @@ from pathlib import Path
 
 import av
 import pytest
+from PIL import Image
 
 from pipeline.containers import open_recording
 from pipeline.errors import DecodeError
@@ -134,3 +139,60 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "cli.main", *map(str, arguments)], capture_output=True, text=True, check=False
     )
+
+
+def on_terminal(*arguments: object, folder: Path) -> str:
+    """What a terminal gets of a command; click takes escape sequences out of what goes anywhere else."""
+    ours, its = pty.openpty()
+    words = [os.fsencode(str(argument)) for argument in arguments]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli.main", *words], stdin=its, stdout=its, stderr=its, cwd=folder, env=environment
+    ):
+        os.close(its)
+        shown = b""
+        with contextlib.suppress(OSError):  # so a terminal ends
+            while piece := os.read(ours, 1 << 16):
+                shown += piece
+    os.close(ours)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_no_name_and_no_foreign_audit_reaches_the_terminal_as_it_is(tmp_path: Path) -> None:
+    evil = "\x1b[31mred\x07\x1b]0;owned\x07\u202e"
+    (tmp_path / evil).mkdir()
+    for folder in (tmp_path, tmp_path / evil):
+        Image.new("RGB", (64, 64)).save(folder / f"{evil}.png")
+    (tmp_path / "faces" / "with_mask").mkdir(parents=True)
+    (tmp_path / "faces" / "without_mask").mkdir()
+    for name in (f"with_mask/{evil}.png", f"without_mask/{evil}.png"):
+        (tmp_path / "faces" / name).write_text("no picture")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "run.json").write_text(json.dumps({"schema_version": 0, "tool_version": evil}))
+    shown = {
+        arguments: on_terminal(*arguments, folder=tmp_path)
+        for arguments in (
+            ("run", evil, "--out", evil),
+            ("report", "foreign"),
+            ("report", evil),
+            ("verify", "foreign"),
+            ("classify", "--crop", "--classifier", "fast", f"{evil}.png"),
+            ("dataset", "check", "faces", "--quiet"),
+            ("zones", evil, evil, "--config", evil, "--out", "x.png"),
+            (evil,),
+            ("init-config", f"{evil}.toml"),
+        )
+    }
+    for arguments, text in shown.items():
+        assert "owned" in text, arguments
+        assert [character for character in text.replace("\n", "") if not character.isprintable()] == [], arguments
+
+
+def test_commands_print_in_one_place() -> None:
+    found = []
+    for path in (REPOSITORY / "cli").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called in ("print", "click.echo", "click.secho", "tqdm.write", "sys.stdout.write", "sys.stderr.write"):
+                found.append(f"{path.name}: {called}")
+    assert sorted(found) == ["progress.py: tqdm.write", "text.py: click.echo"]
