@@ -107,7 +107,9 @@ def file_state(source: Source) -> str:
             digest.update(f"{error.errno}\0".encode())
             continue
         # Not st_dev: the number of a shared folder differs from machine to machine, and driver and workers compare.
-        digest.update(f"{status.st_ino} {status.st_size} {status.st_mtime_ns}\0".encode())
+        # The time of the last change of the file's entry, st_ctime, is the one that no program can set back.
+        known = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        digest.update(f"{' '.join(map(str, known))}\0".encode())
     return digest.hexdigest()
 
 

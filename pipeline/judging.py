@@ -106,6 +106,8 @@ class Judging:
         known = self._records.get(found.source_id)
         if known is not None:
             if not self._is_to_be_retried(known):
+                # It may have been read again because somebody touched, moved or restored it; once is enough.
+                known["file_state"] = found.file_state
                 self._indices.remove(source)
                 return False
             self._store.forget_source(self._records.pop(found.source_id))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +18,11 @@ from PIL import Image
 
 import pipeline
 from pipeline.auditing import Observer
+from pipeline.content import file_state
 from pipeline.errors import InputError, StoreError
 from pipeline.schema import FACES, FRAMES, LABELS, SOURCES
 from pipeline.settings import Settings, fingerprint
+from pipeline.sources import Source
 from pipeline.summary import AuditSummary
 
 SAMPLE_MEDIA = Path(__file__).parents[2] / "sample_media"
@@ -123,6 +127,55 @@ def test_finished_audit_is_not_done_again(sample_audit: tuple[Path, AuditSummary
     again = pipeline.audit([str(SAMPLE_MEDIA)], folder, Settings(workers=1, **QUICK))
     assert {path: path.stat().st_mtime_ns for path in folder.glob("f*/*/*.parquet")} == before
     assert again.total("n_faces") == sample_audit[1].total("n_faces")
+
+
+def test_a_change_that_leaves_size_and_time_is_audited_anew(tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
+    path = Path(shutil.copy(clip_path("h264_ts"), tmp_path / "gate.ts"))
+    settings = Settings(workers=1, every=25)
+    (before,) = pipeline.audit([str(path)], tmp_path / "audit", settings).records
+    was = path.stat()
+    with path.open("r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"else")
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    now = path.stat()
+    assert (now.st_ino, now.st_size, now.st_mtime_ns) == (was.st_ino, was.st_size, was.st_mtime_ns)
+    (after,) = pipeline.audit([str(path)], tmp_path / "audit", settings).records
+    assert after["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() != before["sha256"]
+
+
+class Finished(Observer):
+    """Which sources were finished by this run."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def finished(self, record: dict[str, Any]) -> None:
+        self.names.append(Path(record["source"]).name)
+
+
+@pytest.mark.parametrize("kind", ["copied with its times", "with other rights"])
+def test_a_recording_that_was_only_handled_is_not_judged_again(
+    tmp_path: Path, clip_path: Callable[[str], Path], kind: str
+) -> None:
+    path = Path(shutil.copy(clip_path("h264_ts"), tmp_path / "gate.ts"))
+    folder, settings = tmp_path / "audit", Settings(workers=1, every=25)
+    (before,) = pipeline.audit([str(path)], folder, settings).records
+    written = {table: table.stat().st_mtime_ns for table in folder.glob("f*/*/*.parquet")}
+    if kind == "with other rights":
+        path.chmod(0o600)
+    else:
+        shutil.copy2(path, tmp_path / "copy")
+        os.replace(tmp_path / "copy", path)
+    seen = Finished()
+    (after,) = pipeline.audit([str(path)], folder, settings, observer=seen).records
+    assert seen.names == []
+    assert {table: table.stat().st_mtime_ns for table in folder.glob("f*/*/*.parquet")} == written
+    # The next run knows it without reading it.
+    source = Source(after["source"], str(path), "video", after["camera"])
+    assert {name: after[name] for name in before} == {**before, "file_state": file_state(source)}
+    assert after["file_state"] != before["file_state"]
+    assert pq.read_table(folder / "sources.parquet").to_pylist()[0]["file_state"] == after["file_state"]
 
 
 def test_an_audit_of_another_version_is_not_continued(
