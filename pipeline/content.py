@@ -186,13 +186,16 @@ def _digest(texts: Iterable[str], end: str = "\0") -> str:
 
 
 def _hash_file(path: str, on_step: Callable[[], None]) -> tuple[int, str]:
+    """Size and hash of a file as it is at the beginning: one that grows meanwhile would have no end."""
     check_file(path)
     digest, size_bytes = hashlib.sha256(), 0
     try:
         with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
+            n_left = os.fstat(file.fileno()).st_size
+            while chunk := file.read(min(_CHUNK_BYTES, n_left)):
                 digest.update(chunk)
                 size_bytes += len(chunk)
+                n_left -= len(chunk)
                 on_step()
     except OSError as error:
         raise InputError(f"the file cannot be read ({error.strerror})", path=path) from error

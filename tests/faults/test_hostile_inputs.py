@@ -19,7 +19,7 @@ from PIL import Image
 from pipeline import sniff
 from pipeline.errors import DecodeError
 from pipeline.images import read_image
-from pipeline.probe import probe
+from pipeline.probe import has_changed, probe
 from pipeline.settings import Settings
 from pipeline.sources import Source, find_sources
 from pipeline.verify import verify
@@ -211,6 +211,24 @@ def test_hashing_a_large_file_is_progress(tmp_path: Path) -> None:
     with pytest.raises(DecodeError):
         probe(Source("large.mp4", str(tmp_path / "large.mp4"), "video", "gate"), Settings(), lambda: steps.append(1))
     assert len(steps) >= 64
+
+
+def test_a_file_that_grows_faster_than_it_is_hashed_ends(tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
+    path = Path(shutil.copy(clip_path("h264_ts"), tmp_path / "growing.ts"))
+    padding = b"\x47\x1f\xff\x10" + bytes(184)  # a packet of a transport stream that holds nothing
+    n_steps = 0
+
+    def grow() -> None:
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps < 20:  # a disk is not without end, as the writing of a real one may be
+            with path.open("ab") as file:
+                file.write(padding * 12_000)  # more than is read in a step
+
+    size_bytes = path.stat().st_size
+    index = probe(Source("growing.ts", str(path), "video", "gate"), Settings(), grow)
+    assert index.size_bytes == size_bytes
+    assert has_changed(index)
 
 
 def test_files_of_unknown_names_are_opened_in_a_process_of_their_own(
