@@ -29,10 +29,11 @@ import pyarrow as pa
 from pipeline import schema
 from pipeline.analyze import SegmentResult
 from pipeline.attempts import Outcome
+from pipeline.content import file_state
 from pipeline.indices import pack
 from pipeline.judging import Judging
 from pipeline.observer import Observer
-from pipeline.probe import SourceIndex, file_state
+from pipeline.probe import SourceIndex
 from pipeline.segments import Segment
 from pipeline.settings import Settings
 from pipeline.sources import Source

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from pipeline.content import Rehash
 from pipeline.nodes import Node
 from pipeline.segments import Segment
 from pipeline.settings import Settings
@@ -22,7 +23,7 @@ DOUBT_S = 60.0
 # Machines go for reasons of their own; one after the other under the same task is more than chance.
 LOST_NODES = 3
 
-Task = TypeVar("Task", bound=Source | Segment)
+Task = TypeVar("Task", bound=Source | Segment | Rehash)
 
 
 @dataclass(frozen=True)

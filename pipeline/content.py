@@ -25,6 +25,13 @@ _REMOTE_CHUNK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
+class Rehash:
+    """The task of hashing a source once more: something points to its being another than was indexed."""
+
+    source: Source
+
+
+@dataclass(frozen=True)
 class Content:
     """What is known of a source's content without looking into it.
 
@@ -121,9 +128,9 @@ def known_state(source: Source) -> str | None:
         return None
 
 
-def content_sha256(source: Source) -> str:
+def content_sha256(source: Source, on_step: Callable[[], None] = lambda: None) -> str:
     """What Content calls sha256, of the content as it is now; raises InputError when it cannot be read."""
-    sha256 = read_content(source, hash_remote=True).sha256
+    sha256 = read_content(source, hash_remote=True, on_step=on_step).sha256
     assert sha256 is not None
     return sha256
 

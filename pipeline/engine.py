@@ -1,6 +1,7 @@
 """Tasks and what becomes of them: handed to workers one at a time, watched, and answered.
 
-Frames never cross a process: a task is a source to probe or a segment to analyse, an answer is an index or rows.
+Frames never cross a process: a task is a source to probe or a segment to analyse, an answer is an index or
+rows. A source may also be hashed once more, where it may have changed.
 Each worker has one task at a time, so what is in flight never exceeds the number of workers.
 """
 
@@ -18,6 +19,7 @@ import ray
 import ray.exceptions
 
 from pipeline.attempts import Attempted, Attempts, Outcome, Task
+from pipeline.content import Rehash
 from pipeline.errors import FacemaskBatchError
 from pipeline.ray_session import reason
 from pipeline.segments import Segment
@@ -72,7 +74,7 @@ class WorkerPool:
         """Outcomes in the order in which they come; `tasks` is drawn from only as workers become free.
 
         Args:
-            tasks: sources and segments; None while there is none until another outcome has been taken.
+            tasks: what is to be done; None while there is none until another outcome has been taken.
             on_progress: called now and then with the number of frames judged in tasks that are not done yet.
         """
         running: dict[Any, _Running[Task]] = {}
@@ -183,7 +185,7 @@ def _begin(attempted: Attempted[Task], member: Member, running: dict[Any, _Runni
     running[reference] = _Running(attempted, member, progress_since=time.monotonic())
 
 
-def _whole_path(task: Source | Segment) -> Source | Segment:
+def _whole_path(task: Source | Segment | Rehash) -> Source | Segment | Rehash:
     """The task as a worker is to have it, who may stand in another folder."""
     source = task if isinstance(task, Source) else task.source
     if not is_url(source.path):

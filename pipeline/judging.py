@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.analyze import SegmentResult
 from pipeline.attempts import Outcome
-from pipeline.content import known_state, same_content_key
+from pipeline.content import Rehash, file_state, known_state, same_content_key
 from pipeline.cores import available_cores
 from pipeline.cuts import Extent, Sharing
 from pipeline.engine import WorkerPool
@@ -18,7 +18,6 @@ from pipeline.errors import InputError
 from pipeline.indices import IndexedSource, IndexFolder, PackedIndex
 from pipeline.ledger import COMPLETE, DUPLICATE, duplicate_source, failed_source, judged_source, recorded_source
 from pipeline.observer import Observer
-from pipeline.probe import has_changed
 from pipeline.schedule import Schedule
 from pipeline.segments import Segment, plan
 from pipeline.settings import Settings
@@ -26,6 +25,7 @@ from pipeline.sources import Source
 from pipeline.store import AuditStore
 
 CHANGED = "the file changed while it was audited, so its rows may be of two states; audit it again"
+NOT_KNOWN = "whether it changed while it was audited is not known: {}"
 
 
 @dataclass
@@ -64,6 +64,7 @@ class Judging:
         self._indices = IndexFolder(store.index_folder)
         self._originals: dict[str, str] = {}  # name of the first source with a content, by its hash
         self._opened: dict[str, _OpenSource] = {}
+        self._doubtful: dict[str, _OpenSource] = {}  # judged, and perhaps changed meanwhile, by name
         self._n_wanted = self._n_done = self._n_judged = 0
         self._wanted_s = 0.0
         self._place_of: dict[str, int] = {}
@@ -72,12 +73,15 @@ class Judging:
         """Records of all sources of the audit, those of earlier runs included."""
         self._place_of = {source.name: place for place, source in enumerate(sources)}
         schedule = Schedule(sources, self, lambda n_indexed: self._observer.indexed(n_indexed, len(sources)))
-        for outcome in self._pool.run(iter(schedule), on_progress=self._report):
+        outcomes: Iterator[Outcome[Source | Segment]] = self._pool.run(iter(schedule), on_progress=self._report)
+        for outcome in outcomes:
             if isinstance(outcome.task, Source):
                 schedule.indexed(outcome.task, self._put_away(outcome.task, outcome))
             else:
                 schedule.judged()
                 self._take_in(outcome.task, outcome)
+        if self._doubtful:
+            self._settle_doubts()
         return list(self._records.values())
 
     def recall(self, source: Source) -> IndexedSource | None:
@@ -170,10 +174,34 @@ class Judging:
             return
         about = source.about
         del self._opened[about.source_id]
+        try:
+            is_as_it_was = file_state(about.source) == about.file_state
+        except InputError as error:
+            self._close(source, NOT_KNOWN.format(error.cause))
+            return
+        if is_as_it_was:
+            self._close(source)
+        elif about.sha256 is None:
+            self._close(source, CHANGED)
+        else:
+            self._doubtful[about.source.name] = source
+
+    def _settle_doubts(self) -> None:
+        """Close what somebody wrote into or only touched: its hash tells, and a worker is who opens files."""
+        tasks = [Rehash(source.about.source) for source in self._doubtful.values()]
+        for outcome in self._pool.run(iter(tasks)):
+            source = self._doubtful.pop(outcome.task.source.name)
+            if outcome.answer is None:
+                self._close(source, NOT_KNOWN.format(outcome.reason))
+            else:
+                self._close(source, CHANGED if outcome.answer != source.about.sha256 else None)
+
+    def _close(self, source: _OpenSource, doubt: str | None = None) -> None:
+        """Enter a judged source into the ledger, with what is to be said of its content, if anything."""
+        about = source.about
         totals = self._store.merge_segments(about.source_id, about.source.camera, source.extents)
-        change = _change(about)
-        if change is not None:
-            about = dataclasses.replace(about, error="; ".join(filter(None, (about.error, change))))
+        if doubt is not None:
+            about = dataclasses.replace(about, error="; ".join(filter(None, (about.error, doubt))))
         self._finish(judged_source(about, totals, source.n_lost, source.losses))
         self._indices.remove(about.source)
 
@@ -192,14 +220,6 @@ class Judging:
 
     def _is_to_be_retried(self, record: dict[str, Any]) -> bool:
         return self._retry_failed and record["status"] not in (COMPLETE, DUPLICATE)
-
-
-def _change(about: IndexedSource) -> str | None:
-    """What is to be said of a source that may not be any more what was indexed."""
-    try:
-        return CHANGED if has_changed(about) else None
-    except InputError as error:
-        return f"whether it changed while it was audited is not known: {error.cause}"
 
 
 def _known_workers(settings: Settings) -> int:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.clock import compile_time_pattern, recording_start
 from pipeline.containers import InputContainer, VideoStream, lacks_index, open_recording
-from pipeline.content import Content, content_sha256, file_state, is_content_of, read_content
-from pipeline.errors import DecodeError, InputError
+from pipeline.content import Content, is_content_of, read_content
+from pipeline.errors import DecodeError
 from pipeline.packets import Headers, IndexMismatchError, Packets, decoded_times_rise, read_packets
 from pipeline.settings import Settings
 from pipeline.sources import Source
@@ -112,36 +112,6 @@ def probe(source: Source, settings: Settings, on_step: Callable[[], None] = lamb
         return _index_recording(source, content, settings, on_step, by_index=True)
     except IndexMismatchError:
         return _index_recording(source, content, settings, on_step, by_index=False)
-
-
-class Indexed(Protocol):
-    """What is known of a source that was indexed: a SourceIndex, or what is kept of one."""
-
-    @property
-    def source(self) -> Source: ...
-
-    @property
-    def file_state(self) -> str | None: ...
-
-    @property
-    def sha256(self) -> str | None: ...
-
-
-def has_changed(index: Indexed) -> bool:
-    """Whether a source has other content than was indexed; it is only read again if something points to that.
-
-    Raises:
-        InputError: it is in a store that does not say; `is_transient` is true.
-    """
-    source = index.source
-    try:
-        if file_state(source) == index.file_state:
-            return False
-        return index.sha256 is None or content_sha256(source) != index.sha256
-    except InputError as error:
-        if error.is_transient:
-            raise
-        return True
 
 
 def is_still(index: SourceIndex, record: Mapping[str, Any]) -> bool:

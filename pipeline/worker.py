@@ -23,6 +23,7 @@ from pipeline.storage import is_url, local_path
 
 if TYPE_CHECKING:
     from pipeline.analyze import Analyzer, SegmentResult
+    from pipeline.content import Rehash
     from pipeline.indices import PackedIndex
     from pipeline.segments import Segment
 
@@ -84,8 +85,11 @@ class Worker:
             return Readiness(node, EngineError(f"it lacks a library ({error})", remedy=_SAME_EVERYWHERE))
         return Readiness(node)
 
-    def perform(self, task: Source | Segment) -> PackedIndex | SegmentResult | NotOnNode | FacemaskBatchError:
-        """Probe a source or analyse a segment. What is wrong with the input is an answer, not a failure."""
+    def perform(
+        self, task: Source | Segment | Rehash
+    ) -> PackedIndex | SegmentResult | str | NotOnNode | FacemaskBatchError:
+        """Probe a source, analyse a segment, or hash a source. What is wrong with it is an answer, not a failure."""
+        from pipeline.content import Rehash, content_sha256
         from pipeline.indices import pack
         from pipeline.probe import probe
 
@@ -99,6 +103,8 @@ class Worker:
             if isinstance(task, Source):
                 settings = self._settings.for_camera(task.camera)
                 return pack(probe(task, settings, on_step=self._count_probe_step), settings)
+            if isinstance(task, Rehash):
+                return content_sha256(task.source, self._count_probe_step)
             return self._analyzer.analyze(task)
         except FacemaskBatchError as error:
             return error

@@ -23,7 +23,7 @@ import pipeline
 from pipeline import starting
 from pipeline.engine import WorkerPool
 from pipeline.errors import EngineError
-from pipeline.judging import CHANGED
+from pipeline.judging import CHANGED, NOT_KNOWN
 from pipeline.observer import Observer
 from pipeline.settings import Settings
 from pipeline.sources import Inventory
@@ -171,6 +171,7 @@ def test_crash_costs_one_stretch_and_changed_files_are_noticed(
     assert CHANGED in records["growing.ts"]["error"]
     assert CHANGED in records["rewritten.ts"]["error"]
     assert "No such file" in records["vanishing.ts"]["error"]
+    assert CHANGED not in records["vanishing.ts"]["error"]
 
     # What has changed since is audited anew, what was complete is left alone, what crashed is tried if asked for.
     again = pipeline.audit([str(folder)], tmp_path / "audit", settings, retry_failed=True)
@@ -180,6 +181,42 @@ def test_crash_costs_one_stretch_and_changed_files_are_noticed(
     assert ledger["status"] == "finished"
     # One table a source: that of what growing.ts and rewritten.ts were before has gone.
     assert len(list((tmp_path / "audit" / "frames").glob("*/*.parquet"))) == len(again.records) == 6
+
+
+class TouchedThenBlocked(Observer):
+    """Touches a file when it has been indexed, and blocks it when the other one is finished."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.blocked: Blocked | None = None
+
+    def planned(self, n_frames: int, n_done: int, media_s: float) -> None:
+        os.utime(self._path)
+
+    def finished(self, record: dict[str, Any]) -> None:
+        if self.blocked is None:
+            self.blocked = Blocked(self._path)
+
+
+def test_a_touched_file_is_hashed_by_a_worker_who_may_hang(
+    tmp_path: Path, clip_path: Callable[[str], Path], judging: tuple[str, ...]
+) -> None:
+    first, second = (tmp_path / "a.ts", tmp_path / "b.ts")
+    shutil.copy(clip_path("h264_b_frames_ts"), first)
+    shutil.copy(clip_path("h264_ts"), second)
+    observer = TouchedThenBlocked(first)
+    settings = settings_of(judging, workers=1, attempts=1, stall_timeout_s=3.0)
+    summary = pipeline.audit([str(first), str(second)], tmp_path / "audit", settings, observer=observer)
+    assert observer.blocked is not None
+    observer.blocked.close()
+    records = {Path(record["source"]).name: record for record in summary.records}
+    assert records["b.ts"]["status"] == "complete"
+    assert records["a.ts"]["status"] == "partial"
+    assert records["a.ts"]["error"] == NOT_KNOWN.format("no progress for 3 s; tried once")
+    assert records["a.ts"]["frames_failed"] == 0
+
+    again = pipeline.audit([str(first), str(second)], tmp_path / "audit", settings, retry_failed=True)
+    assert again.is_complete
 
 
 class WhenFirstFramesAreJudged(Observer):
