@@ -18,7 +18,7 @@ EXIT_SOME_DIFFER = 3
 def verify(audit: Path | str, quiet: bool) -> int:
     """Hash inputs, models, tables and pictures of AUDIT again and list what differs from its ledger.
 
-    The exit code is 0 if nothing differs, 3 if something does.
+    The exit code is 0 if nothing differs, 3 if something does or the audit is not finished.
     """
     from tqdm import tqdm
 
@@ -35,6 +35,7 @@ def verify(audit: Path | str, quiet: bool) -> int:
     for checked in different:
         echo(f"{checked.kind} {checked.name}: {checked.difference}")
     kinds = ("input", "model", "table", "picture")
-    counts = ", ".join(f"{sum(checked.kind == kind for checked in results)} {kind}s" for kind in kinds)
-    echo(f"{len(results)} checked ({counts}): {len(different)} differ.")
+    n_of_kind = {kind: sum(checked.kind == kind for checked in results) for kind in kinds}
+    counts = ", ".join(f"{count} {kind}s" for kind, count in n_of_kind.items())
+    echo(f"{sum(n_of_kind.values())} checked ({counts}): {len(different)} differ.")
     return EXIT_SOME_DIFFER if different else 0

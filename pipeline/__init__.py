@@ -59,7 +59,7 @@ def audit(
     import dataclasses
     from pathlib import Path
 
-    from pipeline.auditing import Observer, run_audit
+    from pipeline.auditing import Observer, mark_finished, run_audit
     from pipeline.finishing import finish
     from pipeline.remote_audit.opening import open_for_run
     from pipeline.remote_audit.watching import watching
@@ -76,6 +76,7 @@ def audit(
             exclude=None if opened.store is None else opened.store.url,
         )
         findings = finish(opened.folder, incidents, report, rules, observer.finishing, workers=processes)
+        mark_finished(opened.folder)
         written = dataclasses.replace(findings.report, path=opened.place(Path(findings.report.path)))
         findings = dataclasses.replace(findings, report=written)
         return dataclasses.replace(summary, folder=opened.place(), findings=findings)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.audit_folder import AuditFolder
 from pipeline.beginning import begin, now_utc
 from pipeline.engine import WorkerPool
 from pipeline.environment import libraries
@@ -14,12 +15,13 @@ from pipeline.errors import StoreError
 from pipeline.judging import Judging
 from pipeline.models_used import model_files
 from pipeline.observer import Observer
+from pipeline.run_file import FINISHED, JUDGED
 from pipeline.settings import Settings, fingerprint
 from pipeline.sources import find_sources
 from pipeline.store import AuditStore
 from pipeline.summary import AuditSummary
 
-__all__ = ["Observer", "run_audit"]
+__all__ = ["Observer", "mark_finished", "run_audit"]
 
 
 def run_audit(
@@ -34,6 +36,7 @@ def run_audit(
 ) -> AuditSummary:
     """Audit recordings and image folders; see `pipeline.audit`, which holds the folder's lock meanwhile.
 
+    In the end all rows are there. Whoever makes of them what an audit needs too calls `mark_finished` then.
     Where `out` is the working copy of an audit in a store, `exclude` is that audit's URL.
     """
     settings, observer, given = settings or Settings(), observer or Observer(), list(inputs)
@@ -57,6 +60,11 @@ def run_audit(
         raise
     summary = AuditSummary(Path(out), records, len(inventory.others), time.monotonic() - began)
     about = {"sources": summary.n_by_status, "tables": store.table_sha256(records)}
-    store.write_run({**run, "status": "finished", "ended": now_utc(), **about})
+    store.write_run({**run, "status": JUDGED, "ended": now_utc(), **about})
     store.clean_up()
     return summary
+
+
+def mark_finished(folder: Path) -> None:
+    """Say in run.json that nothing of the audit is missing any more."""
+    AuditFolder(folder).write_run(status=FINISHED)

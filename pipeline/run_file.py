@@ -12,6 +12,10 @@ from pipeline.writing import atomic_file, storage_errors
 
 RUN_FILE = "run.json"
 
+# What its status may be, beside `running` and `interrupted`.
+JUDGED = "judged"  # all rows are there; incidents, pictures or the report are not yet
+FINISHED = "finished"
+
 
 def read_run_file(folder: Path) -> dict[str, Any] | None:
     """The run.json of an audit folder, None if there is none.

@@ -15,10 +15,12 @@ from pipeline.errors import StoreError
 from pipeline.input_check import CHANGED, MISSING, UNREADABLE, difference_of_source
 from pipeline.remote_audit.object_store import ObjectStore
 from pipeline.remote_audit.opening import ledger, open_audit
+from pipeline.run_file import FINISHED, RUN_FILE
 from pipeline.store import INCIDENTS_FILE
 from pipeline.writing import file_sha256
 
 UNRECORDED = "not in the ledger"
+UNFINISHED = "not finished, so something may be missing; the same `facemask-batch run` command goes on with it"
 
 _READ_AT_ONCE = 8
 _PICTURE_COLUMNS = (("thumbnail", "thumbnail_sha256"), ("frame_picture", "frame_picture_sha256"))
@@ -29,7 +31,7 @@ class Checked:
     """One thing that was hashed again.
 
     Attributes:
-        kind: `input`, `model`, `table` or `picture`.
+        kind: `input`, `model`, `table` or `picture`; `audit` where it is not finished, which is its one difference.
         name: its path: of inputs and models as in the ledger, of the rest within the audit folder.
         difference: what is wrong with it; None if it is as it was.
     """
@@ -105,6 +107,8 @@ class _Store:
 
 
 def _check_all(audit: AuditFolder, files: _Files) -> Iterator[Checked]:
+    if audit.run.get("status") != FINISHED:
+        yield Checked("audit", RUN_FILE, UNFINISHED)
     recorded: dict[str, str] = audit.run.get("tables", {})
     for name, difference in zip(recorded, files.differences(recorded.items()), strict=True):
         yield Checked("table", name, difference)

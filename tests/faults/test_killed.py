@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import re
@@ -17,7 +18,10 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from cli.verify import verify as verify_command
+from pipeline.verify import verify
 from tests.faults.harness import (
     SEGMENTS,
     RunningAudit,
@@ -38,6 +42,11 @@ def committed_frames(folder: Path) -> int:
     finished = {path.stem for path in folder.glob(".work/sources/*/*.json")}
     paths = [path for path in folder.glob(SEGMENTS) if path.name.split("-")[0] not in finished]
     return sum(pq.read_metadata(path).num_rows for path in paths)
+
+
+def status(folder: Path) -> str | None:
+    run_file = folder / "run.json"
+    return json.loads(run_file.read_text())["status"] if run_file.exists() else None
 
 
 def frames_of_an_earlier_run(output: str) -> int:
@@ -70,6 +79,32 @@ def test_killed_driver_and_killed_ray_lose_nothing(
         code, output = run([recording], folder, *judging, "--workers", "4", "--batch-size", "7", "--segment", "0.5")
         assert frames_of_an_earlier_run(output) == n_committed
     assert code == 0, output
+    assert_same_rows(folder, undisturbed)
+    assert leftovers(folder) == []
+
+
+def test_killed_while_it_finishes(
+    recording: Path, undisturbed: Path, judging: tuple[str, ...], tmp_path: Path
+) -> None:
+    """All rows are there, but neither incidents nor a report: such an audit is not called finished."""
+    folder = tmp_path / "audit"
+    flags = (*judging, "--workers", "1")
+    with running([recording], folder, *flags) as audit:
+        audit.wait_until(lambda: status(folder) == "judged")
+        end(audit.kill())
+    assert not (folder / "report.html").exists()
+    different = [(item.kind, item.name) for item in verify(folder) if item.difference is not None]
+    assert ("audit", "run.json") in different
+    assert CliRunner().invoke(verify_command, [str(folder)], standalone_mode=False).return_value == 3
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("f*/*/*.parquet")}
+
+    code, output = run([recording], folder, *flags)
+
+    assert code == 0, output
+    assert status(folder) == "finished"
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("f*/*/*.parquet")} == written
+    assert (folder / "report.html").exists()
+    assert [item for item in verify(folder) if item.difference is not None] == []
     assert_same_rows(folder, undisturbed)
     assert leftovers(folder) == []
 
