@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.audit_folder import AuditFolder
 from pipeline.beginning import begin, now_utc
+from pipeline.cores import check_worker_fits
 from pipeline.engine import WorkerPool
 from pipeline.environment import libraries
 from pipeline.errors import StoreError
@@ -45,6 +46,8 @@ def run_audit(
         given, camera_from=settings.camera_from, camera_files=settings.camera_files, exclude=exclude or str(out)
     )
     observer.found(inventory)
+    if settings.address is None:
+        check_worker_fits(settings.cpus_per_worker)
     models = model_files(settings)
     model_sha256 = {role: model.sha256 for role, model in models.items()}
     store = AuditStore(Path(out), fingerprint(settings, model_sha256, libraries()))
