@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -128,6 +129,12 @@ def assert_same_rows(one: Path, other: Path) -> None:
         pd.testing.assert_frame_equal(found[name], expected[name])
 
 
+def peak_mib(process: psutil.Process) -> float:
+    """The most memory that a process has ever had; what is shared with others counts as its own."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0  # one that has ended has none
+
+
 def leftovers(folder: Path) -> list[str]:
     """What a finished audit has no use for."""
     return [
@@ -148,6 +155,6 @@ def of_living(
     """Each process with what is seen of it; one that ends while it is looked at is left out."""
     found = []
     for process in processes:
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.Error, OSError):
             found.append((process, look(process)))
     return found

@@ -6,12 +6,14 @@ import fcntl
 import os
 import shutil
 import signal
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -24,7 +26,7 @@ from pipeline.probe import probe
 from pipeline.settings import Settings
 from pipeline.sources import Source, find_sources
 from pipeline.verify import verify
-from tests.faults.harness import leftovers, run
+from tests.faults.harness import leftovers, of_living, peak_mib, running
 
 STRANGE_NAMES = [
     "two\nlines.mp4",
@@ -37,6 +39,8 @@ STRANGE_NAMES = [
     "x" * 246 + ".mp4",
     os.fsdecode(b"latin-\xe9\xff.mp4"),
 ]
+# Generous: a picture of 60,000 x 60,000 pixels would take 10 GiB, and 10^9 frames would take days.
+MAX_HOSTILE_S, MAX_HOSTILE_MIB = 150.0, 800.0
 LONG_CAMERA = "入口監視" * 20  # 240 bytes as a folder of its own, 720 percent-encoded
 
 
@@ -132,15 +136,24 @@ def test_hostile_folder(
     before = set(tmp_path.rglob("*"))
     monkeypatch.chdir(gate)
 
-    code, output = run(
-        ["../../site", "pipe.mp4", "no such.mp4"],
-        tmp_path / "audit",
-        *judging,
+    flags = (
         *("--every", "5", "--workers", "2", "--stall-timeout", "8", "--attempts", "1", "--memory-limit", "160"),
         *("--camera-from", "(.*)/"),
     )
+    peaks_mib: dict[int, float] = {}
+    begun = time.monotonic()
+    with running(["../../site", "pipe.mp4", "no such.mp4"], tmp_path / "audit", *judging, *flags) as audit:
+        while audit.process.poll() is None:
+            processes = [psutil.Process(audit.process.pid), *audit.workers]
+            peaks_mib |= {process.pid: mib for process, mib in of_living(processes, peak_mib)}
+            audit.pause(0.2)
+        elapsed_s = time.monotonic() - begun
+        code, output = audit.wait()
 
     assert code == 3, output
+    assert elapsed_s < MAX_HOSTILE_S
+    assert len(peaks_mib) >= 3  # the driver, two workers, and most often who came for the one that was ended
+    assert max(peaks_mib.values()) < MAX_HOSTILE_MIB
     assert set(tmp_path.rglob("*")) - before == {tmp_path / "audit", *(tmp_path / "audit").rglob("*")}
     assert leftovers(tmp_path / "audit") == []
     assert "\x1b" not in output

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import re
 import shutil
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -227,52 +225,3 @@ def test_request_to_end_ends_within_seconds(
     assert "SIGTERM received" not in output
     assert not [process for process in processes if process.is_running() and is_alive(process)]
     assert not (folder / ".lock").exists()
-
-
-N_KILLS = 50
-
-
-@pytest.mark.soak
-def test_killed_fifty_times_in_a_row(
-    tmp_path: Path, judging: tuple[str, ...], clip_path: Callable[[str], Path]
-) -> None:
-    long = repeat(clip_path("h264_b_frames"), tmp_path / "gate.mp4", 120)
-    folder, undisturbed = tmp_path / "audit", tmp_path / "undisturbed"
-    assert run([long], undisturbed, *judging, "--workers", "1", "--segment", "600")[0] == 0
-    chance = random.Random(5)
-    kills: Counter[str] = Counter()
-    n_before = n_audits = 0
-    while kills.total() < N_KILLS:
-        flags = ("--workers", str(chance.choice([1, 2, 4])), "--batch-size", str(chance.randint(1, 40)))
-        with running([long], folder, *judging, *flags, "--segment", "0.5") as audit:
-            if chance.random() < 0.3:
-                audit.pause(chance.uniform(0, 10))
-            else:
-                goal = n_before + chance.randint(1, 5)
-                audit.wait_until(lambda goal=goal: audit.n_committed() >= goal or audit.process.poll() is not None)
-            if audit.process.poll() is None:
-                kills[kill_one(audit, chance)] += 1
-            ended_by_itself = audit.process.poll() == 0
-        n_before = audit.n_committed()
-        if ended_by_itself:  # all is judged: the next ones are killed in an audit from the start
-            assert_same_rows(folder, undisturbed)
-            shutil.rmtree(folder)
-            n_before, n_audits = 0, n_audits + 1
-    n_committed = committed_frames(folder)
-    code, output = run([long], folder, *judging, "--workers", "2", "--segment", "0.5")
-    assert code == 0, output
-    assert frames_of_an_earlier_run(output) == n_committed
-    assert_same_rows(folder, undisturbed)
-    assert leftovers(folder) == []
-    print(f"killed {dict(kills)}; {n_before} segments were committed before the last run; {n_audits} ended before")
-
-
-def kill_one(audit: RunningAudit, chance: random.Random) -> str:
-    """kill -9 of the driver, or of one of Ray's processes and a moment later of the driver; returns who was first."""
-    victim = chance.choice(["driver", "worker", "raylet", "gcs_server"])
-    name = "ray::Worker" if victim == "worker" else victim
-    for process in named(audit.ray_processes, name)[:1]:
-        process.kill()
-        audit.pause(chance.uniform(0, 1))
-    end(audit.kill())
-    return victim

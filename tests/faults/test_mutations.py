@@ -100,6 +100,7 @@ def test_a_thousand_mutations_in_one_audit(
     )
     assert sampled == decoded + failed
     assert len(pq.read_table(tmp_path / "audit" / "frames")) == decoded
-    died = [row for row in records if "tried" in (row["error"] or "")]
+    # What crashes a worker or stops it is tried again, and the reason says how often.
+    assert [row["error"] for row in records if "tried" in (row["error"] or "")] == []
     assert leftovers(tmp_path / "audit") == []
-    print(f"{dict(statuses)}; {sampled=} {decoded=} {failed=}; {len(died)} ended a worker; {elapsed_s:.0f} s")
+    print(f"{dict(statuses)}; {sampled=} {decoded=} {failed=}; {elapsed_s:.0f} s")
