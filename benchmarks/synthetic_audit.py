@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schema
-from pipeline.store import table_paths
+from pipeline.audit_names import table_paths
 
 FIRST_DAY = datetime(2024, 1, 1, 7, tzinfo=timezone.utc)
 HOURS_A_DAY, INTERVAL_S = 12, 10

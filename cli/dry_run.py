@@ -8,10 +8,12 @@ from cli.progress import camera_warning
 from cli.text import counted, echo, printable
 from pipeline.errors import FacemaskBatchError
 from pipeline.models_used import model_files
+from pipeline.own_files import refuse_foreign_folder
 from pipeline.probe import probe
 from pipeline.segments import plan
 from pipeline.settings import Settings
 from pipeline.sources import find_sources
+from pipeline.storage import is_url, local_path
 
 
 def show_plan(inputs: list[str], settings: Settings, exclude: Path | str | None, configured: tuple[str, ...]) -> int:
@@ -25,6 +27,7 @@ def show_plan(inputs: list[str], settings: Settings, exclude: Path | str | None,
 
     Raises:
         ModelError: a model of the run is missing or damaged.
+        StoreError: the local folder that the audit is to go to holds other files.
     """
     model_files(settings)
     inventory = find_sources(
@@ -33,6 +36,8 @@ def show_plan(inputs: list[str], settings: Settings, exclude: Path | str | None,
         camera_files=settings.camera_files,
         exclude=str(exclude) if exclude is not None else None,
     )
+    if exclude is not None and not is_url(exclude):
+        refuse_foreign_folder(Path(local_path(str(exclude))))
     if warning := camera_warning(configured, inventory):
         echo(warning, err=True)
     n_frames, n_segments, media_s, n_failed = 0, 0, 0.0, 0

@@ -45,7 +45,7 @@ EXIT_SOME_FAILED = 3
     help="File with further inputs, one a line; '-' for stdin.",
 )
 @click.option("--out", type=AuditType(), help="The audit folder, or its URL (s3://, gs://, az://).  [required]")
-@click.option("--overwrite", is_flag=True, help="Start anew where the folder holds an audit.")
+@click.option("--overwrite", is_flag=True, help="Start anew where the folder holds an audit; other files in it stay.")
 @click.option("--retry-failed", is_flag=True, help="Judge again what an earlier run left partial or failed.")
 @click.option("--dry-run", is_flag=True, help="List the sources and the work; decode nothing, write nothing.")
 @click.option(

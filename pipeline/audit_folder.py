@@ -10,19 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schema
-from pipeline.errors import StoreError
-from pipeline.ledger import DUPLICATE
-from pipeline.path_text import raw_path
-from pipeline.report_settings import ReportSettings
-from pipeline.run_file import read_run_file, write_run_file
-from pipeline.settings import Settings
-from pipeline.store import (
+from pipeline.audit_names import (
     HOURS_FILE,
     INCIDENTS_FILE,
     SOURCES_FILE,
     TRACKS_FILE,
     table_paths,
 )
+from pipeline.errors import StoreError
+from pipeline.ledger import DUPLICATE
+from pipeline.path_text import raw_path
+from pipeline.report_settings import ReportSettings
+from pipeline.run_file import read_run_file, write_run_file
+from pipeline.settings import Settings
 from pipeline.writing import atomic_file, file_sha256, refuse_to_replace
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.environment import libraries
 from pipeline.errors import StoreError
 from pipeline.models_used import ModelFile
+from pipeline.run_file import TOOL
 from pipeline.schema import SCHEMA_VERSION
 from pipeline.settings import Settings
 from pipeline.sources import Inventory
@@ -51,7 +52,7 @@ def begin(
     store.open()
     run = {
         "schema_version": SCHEMA_VERSION,
-        "tool": "facemask-batch",
+        "tool": TOOL,
         "tool_version": version("facemask-batch"),
         "status": "running",
         "began": earlier["began"] if earlier is not None else now_utc(),

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.audit_names import RUN_FILE
 from pipeline.errors import StoreError
 from pipeline.writing import atomic_file, storage_errors
 
-RUN_FILE = "run.json"
+TOOL = "facemask-batch"
+_REMEDY = "Give another --out; a run writes to no folder of which it is not known that it is an audit."
+
+
+def is_run_of_tool(run: Mapping[str, Any] | None) -> bool:
+    """Whether a run.json, if there is one, was written by this tool."""
+    return run is not None and run.get("tool") == TOOL
 
 # What its status may be, beside `running` and `interrupted`.
 JUDGED = "judged"  # all rows are there; incidents, pictures or the report are not yet
@@ -24,14 +32,29 @@ def read_run_file(folder: Path) -> dict[str, Any] | None:
         StoreError: it cannot be read, or is something else.
     """
     path = folder / RUN_FILE
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe could hang
+        raise StoreError("run.json is no regular file", path=path, remedy=_REMEDY)
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"run.json cannot be read ({error})", path=path, remedy="See --overwrite.") from error
+    except OSError as error:
+        raise StoreError(f"run.json cannot be read ({error.strerror})", path=path, remedy=_REMEDY) from error
+    return parse_run(content, path)
+
+
+def parse_run(content: bytes, path: Path | str) -> dict[str, Any]:
+    """What a run.json says.
+
+    Raises:
+        StoreError: it is damaged, or something else.
+    """
+    try:
+        run = json.loads(content.decode())
+    except ValueError as error:
+        raise StoreError(f"run.json cannot be read ({error})", path=path, remedy=_REMEDY) from error
     if not isinstance(run, dict):
-        raise StoreError("this is no run.json of an audit", path=path, remedy="See --overwrite.")
+        raise StoreError("this is no run.json of an audit", path=path, remedy=_REMEDY)
     return run
 
 

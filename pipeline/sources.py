@@ -12,9 +12,11 @@ from typing import Literal
 
 from natsort import natsorted
 
+from pipeline.audit_names import is_own
 from pipeline.camera_names import camera_name, camera_pattern, listed_camera
 from pipeline.errors import ConfigError, InputError
 from pipeline.objects import find_objects
+from pipeline.own_files import is_of_audit
 from pipeline.path_text import printable
 from pipeline.sniff import find_videos
 from pipeline.storage import checked_url, is_url, local_path, refuse_mistyped
@@ -88,8 +90,8 @@ def find_sources(
         exclude: a folder that is not searched, such as the audit's own; a path or a URL.
 
     Raises:
-        ConfigError: `camera_from` is no regular expression with a group, a URL cannot be used, or the folder that is
-            not searched is an input.
+        ConfigError: `camera_from` is no regular expression with a group, a URL cannot be used, or an input lies in
+            the folder that is not searched.
         InputError: nothing was given, nothing that can be audited was found, or a store cannot be listed.
     """
     pattern = camera_pattern(camera_from)
@@ -136,28 +138,32 @@ def _search(inputs: list[str], exclude: str | None) -> _Findings:
             continue
         refuse_mistyped(given)
         for path in _expand(given):
-            if not os.path.isdir(path):
+            if excluded is not None and is_of_audit(path, excluded):
+                _refuse_inputs(path, excluded)
+            elif not os.path.isdir(path):
                 _sort_in(path, findings, given_by_name=True)
-            elif os.path.realpath(path) != excluded:
+            else:
                 for file in _walk(path, excluded):
                     _sort_in(file, findings, given_by_name=False)
-            elif _holds_inputs(path):
-                raise ConfigError(
-                    "this folder is given as an input and as the audit's own, which is not searched",
-                    path=path,
-                    remedy=f"Give --out a folder of its own, such as {os.path.join(path, 'audit')}.",
-                )
     _sniff(findings)
     return findings
 
 
-def _holds_inputs(audit: str) -> bool:
-    """Whether an audit's folder holds what it could be about, and so is more than what a wildcard happens to find.
-
-    Pictures further down are its own.
-    """
-    holds_images = any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in os.listdir(audit))
-    return holds_images or any(Path(file).suffix.lower() in VIDEO_SUFFIXES for file in _walk(audit, None))
+def _refuse_inputs(path: str, audit: str) -> None:
+    """Raise where what is given of the audit's own folder is more than what a wildcard happens to find there."""
+    is_folder, is_whole = os.path.isdir(path), os.path.realpath(path) == audit
+    for file in _walk(path, None) if is_folder else [path]:
+        suffix = Path(file).suffix.lower()
+        # Pictures further down, such as a sample for a person to judge, are made of the audit.
+        is_image = suffix in IMAGE_SUFFIXES and not (is_whole and os.path.dirname(file) != path.rstrip("/"))
+        name = os.path.relpath(os.path.realpath(file), audit)
+        if (is_image or suffix in VIDEO_SUFFIXES) and not is_own(name):
+            what = "this folder" if is_folder else "this file"
+            raise ConfigError(
+                f"{what} is given as an input and is the audit's own, which is not searched",
+                path=path,
+                remedy=f"Give --out a folder of its own, such as {os.path.join(audit, 'audit')}.",
+            )
 
 
 def _expand(given: str) -> list[str]:

@@ -13,35 +13,26 @@ tables have theirs. `.work` goes when the run has ended.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schema
 from pipeline.analyze import SegmentResult
+from pipeline.audit_names import FACES_FOLDER, FRAMES_FOLDER, SOURCES_FILE, WORK_FOLDER, table_paths
 from pipeline.cuts import Extent
-from pipeline.run_file import RUN_FILE, read_run_file, write_run_file
+from pipeline.errors import StoreError
+from pipeline.own_files import own_files, remove_leftovers, remove_own_files
+from pipeline.run_file import read_run_file, write_run_file
 from pipeline.segment_files import Totals, is_whole_segment, join_segments, write_segment
 from pipeline.segments import Segment
 from pipeline.writing import atomic_file, file_sha256, storage_errors
-
-SOURCES_FILE = "sources.parquet"
-FRAMES_FOLDER = "frames"
-FACES_FOLDER = "faces"
-# What is made of the rows when they are all there.
-TRACKS_FILE = "tracks.parquet"
-INCIDENTS_FILE = "incidents.parquet"
-HOURS_FILE = "hours.parquet"
-REPORT_FILE = "report.html"
-EVIDENCE_FOLDER = "evidence"
-WORK_FOLDER = ".work"
 
 
 class AuditStore:
@@ -66,9 +57,10 @@ class AuditStore:
         with storage_errors(self.folder):
             for folder in (self._segments_folder, self._records_folder):
                 folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.rglob("*.tmp"):
-                leftover.unlink()
-            for path in self._segments_folder.glob("*.parquet"):
+            remove_leftovers(self.folder)
+            for path in own_files(self.folder, WORK_FOLDER):
+                if path.parent != self._segments_folder:
+                    continue
                 if is_whole_segment(path):
                     source_id, first_index, n_frames = path.stem.split("-")
                     self._committed.setdefault(source_id, set()).add((int(first_index), int(n_frames)))
@@ -176,24 +168,13 @@ class AuditStore:
 
     def clean_up(self) -> None:
         """Remove what only an unfinished run needs."""
-        with storage_errors(self.folder):
-            shutil.rmtree(self.folder / WORK_FOLDER, ignore_errors=True)
+        with contextlib.suppress(OSError, StoreError):  # what stays is in nobody's way
+            remove_own_files(self.folder, WORK_FOLDER)
 
     def remove_all(self) -> None:
         """Remove the whole audit, and only what an audit consists of."""
         with storage_errors(self.folder):
-            for name in (FRAMES_FOLDER, FACES_FOLDER, EVIDENCE_FOLDER, WORK_FOLDER):
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-            for name in (RUN_FILE, SOURCES_FILE, TRACKS_FILE, INCIDENTS_FILE, HOURS_FILE, REPORT_FILE):
-                (self.folder / name).unlink(missing_ok=True)
-
-
-def table_paths(folder: Path, source_id: str, camera: str) -> tuple[Path, Path]:
-    """Where the frames and the faces of a source lie in an audit folder."""
-    # Hive partitions percent-encode what a path cannot hold; readers decode it.
-    partition = f"camera={quote(camera, safe=' ')}"
-    name = f"{source_id}.parquet"
-    return folder / FRAMES_FOLDER / partition / name, folder / FACES_FOLDER / partition / name
+            remove_own_files(self.folder)
 
 
 def _record_from_json(record: dict[str, Any]) -> dict[str, Any]:

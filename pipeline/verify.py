@@ -11,12 +11,12 @@ from typing import Protocol
 from natsort import natsorted
 
 from pipeline.audit_folder import AuditFolder
+from pipeline.audit_names import INCIDENTS_FILE, RUN_FILE
 from pipeline.errors import StoreError
 from pipeline.input_check import CHANGED, MISSING, UNREADABLE, difference_of_source
 from pipeline.remote_audit.object_store import ObjectStore
 from pipeline.remote_audit.opening import ledger, open_audit
-from pipeline.run_file import FINISHED, RUN_FILE
-from pipeline.store import INCIDENTS_FILE
+from pipeline.run_file import FINISHED
 from pipeline.writing import file_sha256
 
 UNRECORDED = "not in the ledger"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+from pipeline.audit_names import TEMPORARY_SUFFIX
 from pipeline.errors import StoreError
 
 _CHUNK_BYTES = 1 << 20
@@ -17,7 +18,7 @@ _CHUNK_BYTES = 1 << 20
 @contextlib.contextmanager
 def atomic_file(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
     """A file that gets its name only when it is whole, and on the disk unless `flush` is False."""
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = path.with_name(f"{path.name}{TEMPORARY_SUFFIX}")
     try:
         with temporary.open("wb") as file:
             yield file

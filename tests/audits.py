@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schema
-from pipeline.store import table_paths
+from pipeline.audit_names import table_paths
 
 MASKED = (0.95, 0.04, 0.01)
 BARE = (0.05, 0.94, 0.01)

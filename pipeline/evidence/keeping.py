@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ import pyarrow.compute as pc
 
 from pipeline import schema
 from pipeline.audit_folder import AuditFolder
+from pipeline.audit_names import EVIDENCE_FOLDER, INCIDENTS_FILE
 from pipeline.cores import available_cores
 from pipeline.evidence.of_source import SourcePictures, picture_name
 from pipeline.evidence.watched import Names, PictureMakers, SourceTask
+from pipeline.own_files import own_files
 from pipeline.report_settings import ReportSettings
-from pipeline.store import EVIDENCE_FOLDER, INCIDENTS_FILE
 
 _NEEDED = "incident best_frame_index face_index x1 y1 x2 y2".split()
 _COLUMNS = [*_NEEDED, "camera", "best_source_id", "best_timestamp", "best_pts_s"]
@@ -92,7 +94,7 @@ def keep_evidence(
         made.update(makers.made)
         failures.update(makers.failures)
     audit.write_table(INCIDENTS_FILE, _with_pictures(incidents, made))
-    _remove_others(audit.folder / EVIDENCE_FOLDER, made)
+    _remove_others(audit.folder, made)
     audit.write_run(evidence=_about(settings, made, failures))
     return EvidenceSummary(len(made), _n_left_out(incidents, chosen, settings), dict(failures))
 
@@ -147,12 +149,10 @@ def _with_pictures(incidents: pa.Table, made: dict[int, dict[str, str]]) -> pa.T
 
 
 def _remove_others(folder: Path, made: dict[int, dict[str, str]]) -> None:
-    """Remove pictures of earlier incidents that are none any more, and only pictures."""
-    if not folder.is_dir():
-        return
+    """Remove pictures of earlier incidents that are none any more, and no pictures of others."""
     kept = {Path(name).name for names in made.values() for column, name in names.items() if "sha256" not in column}
-    for path in folder.glob("*.jpg"):
+    for path in own_files(folder, EVIDENCE_FOLDER):
         if path.name not in kept:
             path.unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    with contextlib.suppress(OSError):  # it holds something, or there is none
+        (folder / EVIDENCE_FOLDER).rmdir()

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.audit_folder import AuditFolder
+from pipeline.audit_names import EVIDENCE_FOLDER
 from pipeline.errors import DecodeError, InputError, ModelError, StoreError
 from pipeline.evidence.blur import blur_faces
 from pipeline.evidence.bystanders import BystanderFinder
@@ -19,7 +20,6 @@ from pipeline.evidence.redecode import Steps, image_frames, recording_frames
 from pipeline.frames import Frame, Picture
 from pipeline.report_settings import ReportSettings
 from pipeline.settings import Settings
-from pipeline.store import EVIDENCE_FOLDER
 from pipeline.writing import atomic_file
 
 _MAX_NAME = 40  # of a camera, so that file names stay far below what file systems take

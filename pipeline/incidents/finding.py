@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 
 from pipeline import schema
 from pipeline.audit_folder import AuditFolder
+from pipeline.audit_names import HOURS_FILE, INCIDENTS_FILE, TRACKS_FILE
 from pipeline.cameras import CameraRules, rules_of_run
 from pipeline.incidents.chains import Record
 from pipeline.incidents.of_camera import CameraFindings, findings_of_camera
 from pipeline.incidents.rows import CODES
 from pipeline.orphans import end_with_parent
 from pipeline.report_settings import IncidentSettings
-from pipeline.store import HOURS_FILE, INCIDENTS_FILE, TRACKS_FILE
 from pipeline.without_pandas import spare_pandas
 
 # Below it the start of processes takes longer than they save.

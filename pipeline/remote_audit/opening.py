@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.audit_names import FACES_FOLDER, FRAMES_FOLDER, INCIDENTS_FILE, RUN_FILE, SOURCES_FILE, WORK_FOLDER
 from pipeline.errors import FacemaskBatchError, StoreError
 from pipeline.lock import locked, locked_audit
+from pipeline.own_files import refuse_foreign_folder
 from pipeline.remote_audit.journal import Journal
 from pipeline.remote_audit.lease import Lease
 from pipeline.remote_audit.object_store import ObjectStore
 from pipeline.remote_audit.run_copy import copy_for_run
 from pipeline.remote_audit.working_copy import WorkingCopy
-from pipeline.run_file import RUN_FILE
 from pipeline.storage import is_url, local_path
-from pipeline.store import FACES_FOLDER, FRAMES_FOLDER, INCIDENTS_FILE, SOURCES_FILE, WORK_FOLDER
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def open_for_run(out: str | Path, *, overwrite: bool) -> Iterator[OpenAudit]:
     """
     if not is_url(out):
         folder = Path(local_path(str(out)))
+        refuse_foreign_folder(folder)  # before the lock, which is a file in it
         with locked(folder):
             yield OpenAudit(folder)
         return

@@ -14,13 +14,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.audit_names import RUN_FILE
 from pipeline.errors import StoreError
 from pipeline.lock import locked
+from pipeline.own_files import refuse_foreign_names
 from pipeline.remote_audit.journal import Journal
 from pipeline.remote_audit.lease import Lease
 from pipeline.remote_audit.object_store import ObjectStore
 from pipeline.remote_audit.publisher import Publisher
 from pipeline.remote_audit.working_copy import WorkingCopy
+from pipeline.run_file import is_run_of_tool, parse_run
 
 CACHE_VARIABLE = "FACEMASK_BATCH_CACHE"
 _AUDIT = "audit"
@@ -51,6 +54,7 @@ def copy_for_run(store: ObjectStore, *, overwrite: bool) -> Iterator[tuple[Worki
         copy = WorkingCopy(store, place / _AUDIT, journal)
         journal.enter_intent(lease.run_id)
         try:
+            _refuse_foreign_store(store)
             earlier = lease.acquire()
         except StoreError:
             if journal.is_new:
@@ -65,6 +69,13 @@ def copy_for_run(store: ObjectStore, *, overwrite: bool) -> Iterator[tuple[Worki
             journal.enter_run(lease.run_id)
             publisher.start()
             yield copy, publisher
+
+
+def _refuse_foreign_store(store: ObjectStore) -> None:
+    """Raise where there is something else than an audit, or what an interrupted run has left of one."""
+    content = store.read(RUN_FILE)
+    if content is None or not is_run_of_tool(parse_run(content, store.place(RUN_FILE))):
+        refuse_foreign_names(store.sizes(), store.url, f"{store.url}/audit")
 
 
 @contextlib.contextmanager

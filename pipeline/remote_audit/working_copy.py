@@ -19,24 +19,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.audit_names import REPORT_FILE, RUN_FILE, SOURCES_FILE, TEMPORARY_SUFFIX, WORK_FOLDER, is_own
 from pipeline.remote_audit.journal import Journal, Signature
 from pipeline.remote_audit.object_store import ObjectStore
-from pipeline.run_file import RUN_FILE
-from pipeline.store import (
-    EVIDENCE_FOLDER,
-    FACES_FOLDER,
-    FRAMES_FOLDER,
-    HOURS_FILE,
-    INCIDENTS_FILE,
-    REPORT_FILE,
-    SOURCES_FILE,
-    TRACKS_FILE,
-    WORK_FOLDER,
-)
 
-# What an audit consists of; anything else below its URL is left alone.
-_FILES = {RUN_FILE, SOURCES_FILE, TRACKS_FILE, INCIDENTS_FILE, HOURS_FILE, REPORT_FILE}
-_FOLDERS = {FRAMES_FOLDER, FACES_FOLDER, EVIDENCE_FOLDER, WORK_FOLDER}
 _SEGMENTS = f"{WORK_FOLDER}/segments/"
 _RECORDS = f"{WORK_FOLDER}/sources/"
 _BATCH = 256
@@ -68,14 +54,14 @@ class WorkingCopy:
         """
         sizes = self.store.sizes()
         # Reports are only ever written anew.
-        names = [name for name in sizes if _is_of_audit(name) and name != REPORT_FILE and is_wanted(name)]
+        names = [name for name in sizes if is_own(name) and name != REPORT_FILE and is_wanted(name)]
         for batch in _batches(names):
             self.store.download(self.folder, batch)
             self._journal.note({name: _signature(os.stat(self.folder / name)) for name in batch})
 
     def replace(self) -> None:
         """The audit in the store is to be replaced: it goes before anything of the new one is published."""
-        self._journal.note({name: _UNKNOWN for name in self.store.sizes() if _is_of_audit(name)})
+        self._journal.note({name: _UNKNOWN for name in self.store.sizes() if is_own(name)})
         self._is_replacing = True
 
     def clear(self, *, keep_segments: bool) -> None:
@@ -126,8 +112,10 @@ class WorkingCopy:
             return looked_s
 
     def _delete(self, names: list[str]) -> None:
-        """Records go before what they speak of."""
-        for part in ([n for n in names if _is_ledger(n)], [n for n in names if not _is_ledger(n)]):
+        """Records go before what they speak of, and last run.json, which says whose the rest is."""
+        records = [name for name in names if _is_ledger(name) and name != RUN_FILE]
+        others = [name for name in names if not _is_ledger(name)]
+        for part in (records, others, [name for name in names if name == RUN_FILE]):
             for batch in _batches(part):
                 self.store.delete(batch)
                 self._journal.forget(batch)
@@ -135,7 +123,7 @@ class WorkingCopy:
     def sweep(self) -> None:
         """Delete what an unfinished run left in the store, if nothing is unfinished here."""
         if not (self.folder / WORK_FOLDER).exists():
-            self.store.delete(self.store.sizes(WORK_FOLDER))
+            self.store.delete(name for name in self.store.sizes(WORK_FOLDER) if is_own(name))
 
     def _changed(self, *, is_ledger: bool) -> Iterator[tuple[str, Signature]]:
         if is_ledger:
@@ -159,15 +147,8 @@ def _files(folder: Path) -> Iterator[Path]:
             folders[:] = [name for name in folders if not name.startswith(".") or name == WORK_FOLDER]
             files = [name for name in files if not name.startswith(".")]
         for name in files:
-            if not name.endswith(".tmp"):
+            if not name.endswith(TEMPORARY_SUFFIX):
                 yield Path(place, name)
-
-
-def _is_of_audit(name: str) -> bool:
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts):  # a store may hold any name; none leads out of the folder
-        return False
-    return name in _FILES if len(parts) == 1 else parts[0] in _FOLDERS
 
 
 def _is_ledger(name: str) -> bool:

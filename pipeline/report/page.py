@@ -13,6 +13,7 @@ import jinja2
 import markupsafe
 
 from pipeline.audit_folder import AuditFolder
+from pipeline.audit_names import REPORT_FILE
 from pipeline.cameras import CameraRules, rules_of_run
 from pipeline.errors import StoreError
 from pipeline.incidents.chains import Record, end_of
@@ -21,7 +22,6 @@ from pipeline.report.coverage import coverage
 from pipeline.report.figures import sum_up
 from pipeline.report.language import Language
 from pipeline.report.listing import listing
-from pipeline.store import REPORT_FILE
 from pipeline.writing import atomic_file
 
 # Rows of the tables in the page; what is beyond them is in the audit's own tables.

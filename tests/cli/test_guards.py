@@ -23,8 +23,16 @@ def test_the_audit_folder_cannot_be_an_input(run: Run, tmp_path: Path, clip_path
     shutil.copy(clip_path("h264"), tmp_path)
     code, _, error = run("run", tmp_path, "--out", tmp_path, "--dry-run")
     assert code == 2
-    assert "as an input and as the audit's own" in error
+    assert "given as an input and is the audit's own" in error
     assert run("run", tmp_path, "--out", tmp_path / "audit", "--dry-run")[0] == 0
+
+
+def test_a_dry_run_says_that_the_folder_is_no_audit(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(SAMPLE_IMAGES, tmp_path / "frames")
+    code, _, error = run("run", SAMPLE_IMAGES, "--out", tmp_path, "--dry-run")
+    assert code == 1
+    assert "this is no audit, and it holds other files, such as frames/" in error
+    assert f"such as {tmp_path / 'audit'}" in error
 
 
 def test_a_wildcard_may_find_the_audit_folder(run: Run, tmp_path: Path, clip_path: Callable[[str], Path]) -> None:
@@ -34,8 +42,10 @@ def test_a_wildcard_may_find_the_audit_folder(run: Run, tmp_path: Path, clip_pat
     shutil.copy(clip_path("h264"), recordings / "cam1.mp4")
     audit = recordings / "audit"
     (audit / "evidence").mkdir(parents=True)
-    shutil.copy(next(SAMPLE_IMAGES.glob("*.jpg")), audit / "evidence")
-    for inputs in ([recordings / "*"], [recordings / "audit", recordings / "cam1.mp4"]):
+    shutil.copy(next(SAMPLE_IMAGES.glob("*.jpg")), audit / "evidence" / "cam1_12.0s_0123abcd_f300_0_face.jpg")
+    (audit / "run.json").write_text('{"tool": "facemask-batch"}')
+    named = [audit, audit / "evidence", audit / "run.json", recordings / "cam1.mp4"]
+    for inputs in ([recordings / "*"], [recordings / "*", recordings / "*" / "*"], named):
         code, out, error = run("run", *inputs, "--out", audit, "--dry-run")
         assert (code, error) == (0, "")
         assert "cam1.mp4" in out

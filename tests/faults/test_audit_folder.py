@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.audit_names import table_paths
 from pipeline.camera_names import camera_name
 from pipeline.errors import StoreError
 from pipeline.export import export_audit
 from pipeline.incidents import find_incidents
 from pipeline.lock import HOLDER_FILE, LOCK_FILE, locked
 from pipeline.report import write_report
-from pipeline.store import table_paths
 from tests.faults.harness import assert_same_rows, command, leftovers, run, running, tables
 
 NOBODY = 65534

@@ -28,6 +28,8 @@ from pipeline.remote_audit.watching import watching
 from pipeline.remote_audit.working_copy import WorkingCopy
 from tests.s3 import SECRET, S3Server
 
+ID = "0123456789abcdef"
+
 
 @pytest.fixture(params=["s3", "memory"])
 def store(request: pytest.FixtureRequest) -> ObjectStore:
@@ -149,8 +151,10 @@ def test_records_come_after_what_they_speak_of_and_go_before_it(s3: S3Server, tm
 
 
 def test_brought_is_what_an_audit_consists_of(store: ObjectStore, copy: WorkingCopy, tmp_path: Path) -> None:
-    names = {"run.json", "faces/camera=a/1.parquet", "evidence/a.jpg", ".work/segments/f/1.parquet"}
-    others = {"notes.txt", "sample/crops/1.jpg", ".lock/000001.json", "faces/../../escaped", "report.html"}
+    names = {"run.json", f"faces/camera=a/{ID}.parquet", "evidence/a_unknown_01234567_f1_0_face.jpg"}
+    names |= {f".work/segments/f/{ID}-0-1.parquet"}
+    others = {"notes.txt", "evidence/a.jpg", "frames/1.jpg", ".work/list.txt"}
+    others |= {"sample/crops/1.jpg", ".lock/000001.json", "faces/../../escaped", "report.html"}
     for name in names | others:
         store.put(name, name.encode())
     copy.bring()
@@ -164,18 +168,19 @@ def test_brought_is_what_an_audit_consists_of(store: ObjectStore, copy: WorkingC
 
 def test_an_audit_that_is_replaced_goes_before_the_new_one_comes(s3: S3Server, tmp_path: Path) -> None:
     store = ObjectStore(f"s3://{s3.bucket()}/audit")
-    for name in ("run.json", "sources.parquet", "faces/old.parquet", "notes.txt"):
+    others = {"notes.txt", "faces/of visitors.parquet", "evidence/1.jpg"}
+    for name in ("run.json", "sources.parquet", f"faces/camera=a/{ID}.parquet", *others):
         store.put(name, b"old")
     copy = WorkingCopy(store, tmp_path, Journal(None))
     copy.replace()
     copy.publish()
-    assert len(store.sizes()) == 4  # the new one has not begun
-    write(tmp_path, {"run.json": "{}", "faces/new.parquet": "rows"})
+    assert len(store.sizes()) == 6  # the new one has not begun
+    write(tmp_path, {"run.json": "{}", "faces/camera=b/new.parquet": "rows"})
     n_requests = len(s3.requests)
     copy.publish()
     changes = [r.method for r in s3.requests[n_requests:]]
     assert changes == ["DELETE"] * 3 + ["PUT"] * 2
-    assert set(store.sizes()) == {"run.json", "faces/new.parquet", "notes.txt"}
+    assert set(store.sizes()) == {"run.json", "faces/camera=b/new.parquet", *others}
 
 
 def test_a_copy_is_known_by_the_run_that_last_worked_in_the_store(tmp_path: Path) -> None:
@@ -296,7 +301,9 @@ def test_store_without_conditions_still_lets_one_of_two_in(s3: S3Server) -> None
 
 # --- a run's copy -------------------------------------------------------------------------------------------
 
-RECORD, TABLE, SEGMENT = ".work/sources/f/a.json", "faces/a.parquet", ".work/segments/f/b.parquet"
+RECORD, TABLE = f".work/sources/f/{ID}.json", f"faces/camera=a/{ID}.parquet"
+SEGMENT = f".work/segments/f/{ID}-000000000-000009.parquet"
+RUNS = [f'{{"tool": "facemask-batch", "run": {number}}}' for number in range(4)]
 
 
 @pytest.fixture
@@ -315,10 +322,10 @@ def run_that_cannot_publish_its_end(s3: S3Server, url: str) -> None:
     with contextlib.ExitStack() as denial:
         audit = contextlib.ExitStack()
         opened = audit.enter_context(open_for_run(url, overwrite=False))
-        write(opened.folder, {"run.json": "1"})
+        write(opened.folder, {"run.json": RUNS[1]})
         wait_until(lambda: "run.json" in ObjectStore(url).sizes())
         denial.enter_context(s3.answering(lambda request: ("403 Forbidden", "AccessDenied")))
-        write(opened.folder, {SEGMENT: "rows", TABLE: "rows", RECORD: "record", "run.json": "2"})
+        write(opened.folder, {SEGMENT: "rows", TABLE: "rows", RECORD: "record", "run.json": RUNS[2]})
         with pytest.raises(StoreError, match="access is denied") as raised:
             audit.close()
     assert f"lies in {working_place(url)}" in str(raised.value.remedy)
@@ -333,8 +340,13 @@ def test_what_could_not_be_published_is_found_again(
     assert stat.S_IMODE(working_place(url).stat().st_mode) == 0o700
     with open_for_run(url, overwrite=False) as opened:
         assert (opened.folder / TABLE).read_text() == "rows"
-        assert (opened.folder / "run.json").read_text() == "2"
-    assert contents(ObjectStore(url)) == {SEGMENT: b"rows", TABLE: b"rows", RECORD: b"record", "run.json": b"2"}
+        assert (opened.folder / "run.json").read_text() == RUNS[2]
+    assert contents(ObjectStore(url)) == {
+        SEGMENT: b"rows",
+        TABLE: b"rows",
+        RECORD: b"record",
+        "run.json": RUNS[2].encode(),
+    }
     assert list(places.iterdir()) == []
 
 
@@ -343,15 +355,19 @@ def test_work_of_another_machine_counts_more_than_an_old_copy(s3: S3Server, mach
     run_that_cannot_publish_its_end(s3, url)
     machine("second")
     with open_for_run(url, overwrite=False) as opened:
-        assert (opened.folder / "run.json").read_text() == "1"
+        assert (opened.folder / "run.json").read_text() == RUNS[1]
         assert not (opened.folder / RECORD).exists()
-        write(opened.folder, {"run.json": "3", TABLE: "ROWS", RECORD: "RECORD"})
+        write(opened.folder, {"run.json": RUNS[3], TABLE: "ROWS", RECORD: "RECORD"})
     machine("first")
     with open_for_run(url, overwrite=False) as opened:
         # Segments are named by what they are of, so those that were made here are still good.
         found = {path.relative_to(opened.folder).as_posix() for path in opened.folder.rglob("*") if path.is_file()}
         assert found == {"run.json", TABLE, RECORD, SEGMENT}
-        assert [(opened.folder / name).read_text() for name in ("run.json", TABLE, RECORD)] == ["3", "ROWS", "RECORD"]
+        assert [(opened.folder / name).read_text() for name in ("run.json", TABLE, RECORD)] == [
+            RUNS[3],
+            "ROWS",
+            "RECORD",
+        ]
     assert list(places.iterdir()) == []
 
 
@@ -362,25 +378,26 @@ def test_interrupted_run_leaves_everything_in_the_store_and_nothing_here(
 
     def interrupted_run() -> None:
         with open_for_run(store.url, overwrite=False) as opened:
-            write(opened.folder, {"run.json": "1", SEGMENT: "rows"})
+            write(opened.folder, {"run.json": RUNS[1], SEGMENT: "rows"})
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted_run()
-    assert contents(store) == {"run.json": b"1", SEGMENT: b"rows"}
+    assert contents(store) == {"run.json": RUNS[1].encode(), SEGMENT: b"rows"}
     assert list(places.iterdir()) == []
 
 
 def test_overwrite_brings_nothing_and_leaves_nothing(s3: S3Server, machine: Callable[[str], Path]) -> None:
     store, _ = ObjectStore(f"s3://{s3.bucket()}/audit"), machine("first")
     for name in ("run.json", TABLE, "evidence/1.jpg", "report.html", "notes.txt"):
-        store.put(name, b"old")
+        store.put(name, RUNS[1].encode())
     with open_for_run(store.url, overwrite=True) as opened:
         assert list(opened.folder.iterdir()) == []
     assert len(store.sizes()) == 5  # a run that found nothing to audit replaces nothing
     with open_for_run(store.url, overwrite=True) as opened:
-        write(opened.folder, {"run.json": "new"})
-    assert contents(store) == {"run.json": b"new", "notes.txt": b"old"}
+        write(opened.folder, {"run.json": RUNS[2]})
+    assert set(store.sizes()) == {"run.json", "evidence/1.jpg", "notes.txt"}
+    assert store.read("run.json") == RUNS[2].encode()
 
 
 def test_driver_is_told_that_the_store_fails(s3: S3Server, machine: Callable[[str], Path]) -> None:

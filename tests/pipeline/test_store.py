@@ -27,7 +27,7 @@ from pipeline.verify import verify
 from tests.s3 import S3Server
 
 SOURCE_ID, N_SEGMENTS, FRAMES = "0123456789abcdef", 4, 3
-RUN = {"fingerprint": "fingerprint", "schema_version": schema.SCHEMA_VERSION}
+RUN = {"tool": "facemask-batch", "fingerprint": "fingerprint", "schema_version": schema.SCHEMA_VERSION}
 
 
 @pytest.fixture(params=["folder", "file", "s3"])
