@@ -16,6 +16,7 @@ from av.stream import Disposition
 
 from pipeline.errors import DecodeError, FacemaskBatchError, InputError
 from pipeline.images import MAX_PIXELS
+from pipeline.regular_file import check_file
 from pipeline.remote_file import RemoteFile, open_remote
 from pipeline.shortcut import Peek, Shortcut, ShortcutFile, shortcut_helps
 from pipeline.storage import is_url
@@ -190,20 +191,6 @@ def holds_video(path: str) -> bool:
 def describe(error: av.FFmpegError) -> str:
     """What FFmpeg says of an error, without its numbers and file names."""
     return (error.strerror or type(error).__name__).rstrip(".")
-
-
-def check_file(path: str) -> None:
-    """Raise InputError unless the path is a regular file with content; opening a pipe or a device could hang."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise InputError(f"the file cannot be read ({error.strerror})", path=path) from error
-    if not os.path.isfile(path):
-        raise InputError("not a regular file", path=path)
-    if status.st_size == 0:
-        raise InputError("the file is empty", path=path)
-    if not os.access(path, os.R_OK):
-        raise InputError("no permission to read the file", path=path)
 
 
 def _main_video_stream(container: InputContainer) -> VideoStream | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipeline.analyze import SegmentResult
@@ -16,8 +18,17 @@ from pipeline.cuts import Extent, Sharing
 from pipeline.engine import WorkerPool
 from pipeline.errors import InputError
 from pipeline.indices import IndexedSource, IndexFolder, PackedIndex
-from pipeline.ledger import COMPLETE, DUPLICATE, duplicate_source, failed_source, judged_source, recorded_source
+from pipeline.ledger import (
+    COMPLETE,
+    DUPLICATE,
+    FAILED,
+    duplicate_source,
+    failed_source,
+    judged_source,
+    recorded_source,
+)
 from pipeline.observer import Observer
+from pipeline.path_text import raw_path
 from pipeline.schedule import Schedule
 from pipeline.segments import Segment, plan
 from pipeline.settings import Settings
@@ -72,6 +83,7 @@ class Judging:
     def run(self, sources: list[Source]) -> list[dict[str, Any]]:
         """Records of all sources of the audit, those of earlier runs included."""
         self._place_of = {source.name: place for place, source in enumerate(sources)}
+        self._forget_folders(sources)
         schedule = Schedule(sources, self, lambda n_indexed: self._observer.indexed(n_indexed, len(sources)))
         outcomes: Iterator[Outcome[Source | Segment]] = self._pool.run(iter(schedule), on_progress=self._report)
         for outcome in outcomes:
@@ -83,6 +95,16 @@ class Judging:
         if self._doubtful:
             self._settle_doubts()
         return list(self._records.values())
+
+    def _forget_folders(self, sources: list[Source]) -> None:
+        """A folder that an earlier run could not list is no source any more where this run finds some in it."""
+        found = [os.path.join(Path(source.path).absolute(), "") for source in sources]
+        for source_id, record in list(self._records.items()):
+            if record["status"] != FAILED or str(record["source"]) in self._place_of:
+                continue
+            folder = os.path.join(raw_path(record["path"]), "")
+            if record["kind"] == "video" and any(path.startswith(folder) for path in found):
+                self._store.forget_source(self._records.pop(source_id))
 
     def recall(self, source: Source) -> IndexedSource | None:
         """What is known of a source without reading it: it is finished, or was indexed by an interrupted run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from natsort import natsorted
 from pipeline.audit_names import is_own
 from pipeline.camera_names import camera_name, camera_pattern, listed_camera
 from pipeline.errors import ConfigError, InputError
+from pipeline.input_folders import files_below
 from pipeline.objects import find_objects
 from pipeline.own_files import is_of_audit
 from pipeline.path_text import printable
@@ -71,6 +72,10 @@ class _Findings:
     others: set[str] = field(default_factory=set)
     repeated: set[str] = field(default_factory=set)
 
+    def add_unreadable(self, folder: str) -> None:
+        """A folder that cannot be listed becomes a source, so that it is accounted for as failed."""
+        self.recordings.setdefault(os.path.realpath(folder), folder)
+
 
 def find_sources(
     inputs: Iterable[str],
@@ -81,7 +86,7 @@ def find_sources(
 ) -> Inventory:
     """All sources under the given files, folders (recursive), globs, and URLs of any of these.
 
-    A path that does not exist becomes a source too, so that it is accounted for as failed.
+    A path that does not exist and a folder that cannot be listed become sources too, to be accounted for as failed.
 
     Args:
         inputs: paths, globs and URLs.
@@ -97,7 +102,12 @@ def find_sources(
     pattern = camera_pattern(camera_from)
     findings = _search(list(inputs), exclude)
     sources = [
-        Source(printable(path), path, "video", camera_name(path, _folder_name(path, levels_up=1), pattern))
+        Source(
+            printable(path),
+            path,
+            "video",
+            camera_name(path, _folder_name(path, levels_up=0 if os.path.isdir(path) else 1), pattern),
+        )
         for path in findings.recordings.values()
     ]
     sources += [
@@ -143,7 +153,7 @@ def _search(inputs: list[str], exclude: str | None) -> _Findings:
             elif not os.path.isdir(path):
                 _sort_in(path, findings, given_by_name=True)
             else:
-                for file in _walk(path, excluded):
+                for file in files_below(path, excluded, findings.add_unreadable):
                     _sort_in(file, findings, given_by_name=False)
     _sniff(findings)
     return findings
@@ -152,7 +162,7 @@ def _search(inputs: list[str], exclude: str | None) -> _Findings:
 def _refuse_inputs(path: str, audit: str) -> None:
     """Raise where what is given of the audit's own folder is more than what a wildcard happens to find there."""
     is_folder, is_whole = os.path.isdir(path), os.path.realpath(path) == audit
-    for file in _walk(path, None) if is_folder else [path]:
+    for file in files_below(path) if is_folder else [path]:
         suffix = Path(file).suffix.lower()
         # Pictures further down, such as a sample for a person to judge, are made of the audit.
         is_image = suffix in IMAGE_SUFFIXES and not (is_whole and os.path.dirname(file) != path.rstrip("/"))
@@ -170,19 +180,6 @@ def _expand(given: str) -> list[str]:
     if not os.path.lexists(given) and glob.has_magic(given):
         return natsorted(glob.glob(given, recursive=True)) or [given]
     return [given]
-
-
-def _walk(folder: str, excluded: str | None) -> Iterator[str]:
-    """All files below a folder; links are followed, each real folder is entered once, hidden ones never."""
-    seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen or real == excluded:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = natsorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(parent, name) for name in natsorted(files) if not name.startswith("."))
 
 
 def _sort_in(path: str, findings: _Findings, *, given_by_name: bool) -> None:

@@ -143,9 +143,14 @@ def test_lock_of_a_killed_run_is_taken_over(tmp_path: Path, holder: subprocess.P
 
 def as_nobody(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a command as a user who may do nothing."""
+    return with_less_power(arguments, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+
+def with_less_power(arguments: list[str], *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run a command under flags of setpriv."""
     if os.geteuid() != 0:
         pytest.skip("only root may become another user")
-    prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    prefix = ["setpriv", *flags]
     if shutil.which("setpriv") is None:
         pytest.skip("there is no setpriv")
     result = subprocess.run([*prefix, *arguments], capture_output=True, text=True, check=False, cwd="/")
@@ -172,6 +177,28 @@ def test_folder_that_may_not_be_written(tmp_path: Path, clip_path: Callable[[str
     result = as_nobody([sys.executable, "-m", "cli.main", "inspect", clip])
     assert result.returncode == 3
     assert "the file cannot be read (Permission denied)" in result.stdout or "no permission" in result.stdout
+
+
+@pytest.mark.parametrize("names_it", [False, True], ids=["below an input", "given by name"])
+def test_a_folder_that_may_not_be_listed_is_a_failed_source(
+    tmp_path: Path, clip_path: Callable[[str], Path], judging: tuple[str, ...], names_it: bool
+) -> None:
+    site, audit = tmp_path / "site", tmp_path / "audit"
+    for name, clip in (("gate", "h264"), ("locked", "h264_ts")):
+        (site / name).mkdir(parents=True)
+        shutil.copy(clip_path(clip), site / name)
+    os.chown(site / "locked", NOBODY, NOBODY)
+    (site / "locked").chmod(0o700)
+    inputs = [site / "gate", site / "locked"] if names_it else [site]
+    arguments = command(inputs, audit, *judging, "--workers", "1")
+    result = with_less_power(arguments, "--bounding-set=-dac_override,-dac_read_search")
+    assert result.returncode == 3, result.stderr
+    assert f"failed: {site / 'locked'}: the folder cannot be read (Permission denied)" in result.stderr
+    assert "2 (1 complete, 1 failed)" in result.stdout
+
+    code, output = run(inputs, audit, *judging, "--workers", "1")  # by somebody who may
+    assert code == 0, output
+    assert "2 (2 complete)" in output
 
 
 def test_recordings_and_audits_on_a_read_only_mount(
