@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pipeline.errors import DecodeError, FacemaskBatchError, InputError
 from pipeline.frames import RgbImage
 from pipeline.objects import read_objects
+from pipeline.regular_file import check_file
 from pipeline.storage import is_url
 
 # More than any camera gives; beyond it a small file that unpacks to gigabytes is the likelier explanation.
@@ -69,12 +70,16 @@ def _read(path: str, file: str | bytes | InputError) -> RgbImage:
             raise file
         raise DecodeError(file.cause, path=path) from file
     try:
+        if isinstance(file, str):
+            check_file(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DecodeError(f"{image.width} x {image.height} pixels are too many", path=path)
                 return _upright_rgb(image)
+    except InputError as error:
+        raise DecodeError(error.cause, path=path) from error
     except UnidentifiedImageError as error:
         raise DecodeError("not an image that Pillow can read", path=path) from error
     except Image.DecompressionBombError as error:

@@ -87,7 +87,7 @@ def _image_names(path: str) -> list[str]:
         names = list(list_folder(path))
     else:
         try:
-            names = [entry.name for entry in Path(path).iterdir() if entry.is_file()]
+            names = [entry.name for entry in Path(path).iterdir() if not entry.is_dir()]
         except OSError as error:
             raise InputError(f"the folder cannot be read ({error.strerror})", path=path) from error
     return [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")]

@@ -102,12 +102,7 @@ def find_sources(
     pattern = camera_pattern(camera_from)
     findings = _search(list(inputs), exclude)
     sources = [
-        Source(
-            printable(path),
-            path,
-            "video",
-            camera_name(path, _folder_name(path, levels_up=0 if os.path.isdir(path) else 1), pattern),
-        )
+        Source(printable(path), path, "video", camera_name(path, _camera_folder(path), pattern))
         for path in findings.recordings.values()
     ]
     sources += [
@@ -184,7 +179,8 @@ def _expand(given: str) -> list[str]:
 
 def _sort_in(path: str, findings: _Findings, *, given_by_name: bool) -> None:
     suffix = Path(path).suffix.lower()
-    if suffix in IMAGE_SUFFIXES and os.path.isfile(path):
+    # What is called an image and is no file is one that cannot be read; by its own name it is told best.
+    if suffix in IMAGE_SUFFIXES and (not given_by_name or os.path.isfile(path)):
         folder, name = os.path.split(path)
         known = findings.images.setdefault(folder or ".", set())
         if name in known:
@@ -236,6 +232,11 @@ def _folder_name(path: str, levels_up: int = 0) -> str:
         return parts[max(0, len(parts) - 1 - levels_up)] if parts else ""
     absolute = Path(path).absolute()
     return absolute.parents[levels_up - 1].name if levels_up else absolute.name
+
+
+def _camera_folder(path: str) -> str:
+    """The name of the folder that a recording lies in; of a folder that could not be listed, its own."""
+    return _folder_name(path, levels_up=0 if os.path.isdir(path) else 1)
 
 
 def _sniff(findings: _Findings) -> None:

@@ -106,6 +106,38 @@ def hanging() -> Callable[[Path], None]:
     signal.signal(signal.SIGIO, previous)
 
 
+def test_images_that_are_no_files_are_failed_frames(tmp_path: Path, judging: tuple[str, ...]) -> None:
+    """They are neither opened, which a pipe would block, nor left out."""
+    images = tmp_path / "gate"
+    images.mkdir()
+    Image.new("RGB", (64, 48)).save(images / "sound.png")
+    (images / "dangling.jpg").symlink_to("nowhere.jpg")
+    (images / "loop.png").symlink_to("loop.png")
+    os.mkfifo(images / "pipe.webp")
+    (images / "folder.jpg").mkdir()
+    for out, inputs in (("by folder", [images]), ("by name", sorted(images.iterdir()))):
+        code, output = run(
+            inputs, tmp_path / out, *judging, "--every", "1", "--workers", "1", "--stall-timeout", "20"
+        )
+        assert code == 3, output
+        records = pq.read_table(tmp_path / out / "sources.parquet").to_pylist()
+        found = {Path(row["source"]).name: (row["status"], row["frames_failed"], row["error"]) for row in records}
+        if out == "by folder":
+            (about,) = found.values()
+            assert about[:2] == ("partial", 3)
+            assert "1 of 4 frames: pipe.webp: not a regular file" in about[2]
+            assert "1 of 4 frames: dangling.jpg: the file cannot be read (No such file or directory)" in about[2]
+            assert "1 of 4 frames: loop.png: the file cannot be read (Too many levels of symbolic links)" in about[2]
+        else:
+            assert {name: about[0] for name, about in found.items()} == {
+                "gate": "complete",
+                "dangling.jpg": "failed",
+                "loop.png": "failed",
+                "pipe.webp": "failed",
+            }
+        assert [checked for checked in verify(tmp_path / out) if checked.difference == "changed"] == []
+
+
 def test_hostile_folder(
     tmp_path: Path,
     clip_path: Callable[[str], Path],

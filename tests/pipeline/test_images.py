@@ -62,7 +62,7 @@ def test_of_an_animation_the_first_picture_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xe0 cut off"])
 def test_what_is_no_image_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "broken.jpg").write_bytes(content)
-    with pytest.raises(DecodeError, match=r"not an image|cannot be decoded"):
+    with pytest.raises(DecodeError, match=r"not an image|cannot be decoded|the file is empty"):
         read_image(str(tmp_path / "broken.jpg"))
 
 
