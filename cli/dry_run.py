@@ -61,6 +61,7 @@ def show_plan(inputs: list[str], settings: Settings, exclude: Path | str | None,
     echo(
         f"{counted(len(inventory.sources), 'source')}, {media_s / 3600:.2f} h of recordings, "
         f"{counted(n_frames, 'frame')} to judge in {counted(n_segments, 'segment')}; "
-        f"{counted(len(inventory.others), 'other file')}; {counted(n_failed, 'source')} cannot be read."
+        f"{counted(len(inventory.others), 'other file')}; {counted(len(inventory.audits), 'audit')} left alone; "
+        f"{counted(n_failed, 'source')} cannot be read."
     )
     return 0 if n_failed == 0 else 3

@@ -70,6 +70,8 @@ class ProgressDisplay(FailureDisplay):
         super().found(inventory)
         if inventory.others:
             say(f"{counted(len(inventory.others), 'other file')} left alone: {_some(inventory.others)}.")
+        if inventory.audits:
+            say(f"{counted(len(inventory.audits), 'audit')} left alone: {_some(inventory.audits)}.")
         for name in inventory.repeated:
             say(f"{name} was given more than once; it is audited once.")
 

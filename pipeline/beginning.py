@@ -63,6 +63,7 @@ def begin(
         "inputs": inputs,
         "inputs_relative_to": str(Path.cwd()),
         "other_files": {"count": len(inventory.others), "first": inventory.others[:_MAX_LISTED]},
+        "audits_left_alone": inventory.audits[:_MAX_LISTED],
         "given_more_than_once": inventory.repeated[:_MAX_LISTED],
         "host": {"python": platform.python_version(), "system": platform.platform()},
         "libraries": libraries(),

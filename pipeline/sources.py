@@ -12,22 +12,16 @@ from typing import Literal
 
 from natsort import natsorted
 
-from pipeline.audit_names import is_own
 from pipeline.camera_names import camera_name, camera_pattern, listed_camera
-from pipeline.errors import ConfigError, InputError
-from pipeline.input_folders import files_below
+from pipeline.errors import InputError
+from pipeline.input_folders import audits_among, files_below
+from pipeline.inputs_in_audit import refuse_inputs
+from pipeline.media_suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from pipeline.objects import find_objects
 from pipeline.own_files import is_of_audit
 from pipeline.path_text import printable
 from pipeline.sniff import find_videos
 from pipeline.storage import checked_url, is_url, local_path, refuse_mistyped
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-# Files with these names are sources even when they cannot be opened: a broken recording must not go unnoticed.
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .vob .wmv .asf .flv .3gp .h264 .264 .avc "
-    ".h265 .265 .hevc .mjpeg .mjpg .dav .ogv .mxf .ivf".split()
-)
 
 
 @dataclass(frozen=True)
@@ -57,11 +51,13 @@ class Inventory:
         sources: in natural order of their names.
         others: files that are neither recordings nor images.
         repeated: paths that were given more than once; each is audited once.
+        audits: folders below the inputs that hold an audit; they are not searched.
     """
 
     sources: list[Source]
     others: list[str]
     repeated: list[str]
+    audits: list[str]
 
 
 @dataclass
@@ -71,6 +67,7 @@ class _Findings:
     unknown: dict[str, str] = field(default_factory=dict)  # real path -> name, of files whose names tell nothing
     others: set[str] = field(default_factory=set)
     repeated: set[str] = field(default_factory=set)
+    audits: set[str] = field(default_factory=set)
 
     def add_unreadable(self, folder: str) -> None:
         """A folder that cannot be listed becomes a source, so that it is accounted for as failed."""
@@ -122,11 +119,11 @@ def find_sources(
         ]
     if not sources:
         raise InputError(
-            "no recording and no image was found",
+            f"no recording and no image was found{' outside audits' if findings.audits else ''}",
             remedy="Give recordings, folders or globs; `facemask-batch inspect FILE` says what a file is.",
         )
-    others = natsorted(printable(path) for path in findings.others)
-    return Inventory(natsorted(sources, key=lambda s: s.name), others, natsorted(findings.repeated))
+    others, audits = (natsorted(printable(path) for path in paths) for paths in (findings.others, findings.audits))
+    return Inventory(natsorted(sources, key=lambda s: s.name), others, natsorted(findings.repeated), audits)
 
 
 def _search(inputs: list[str], exclude: str | None) -> _Findings:
@@ -144,31 +141,14 @@ def _search(inputs: list[str], exclude: str | None) -> _Findings:
         refuse_mistyped(given)
         for path in _expand(given):
             if excluded is not None and is_of_audit(path, excluded):
-                _refuse_inputs(path, excluded)
+                refuse_inputs(path, excluded)
             elif not os.path.isdir(path):
                 _sort_in(path, findings, given_by_name=True)
             else:
-                for file in files_below(path, excluded, findings.add_unreadable):
+                for file in files_below(path, excluded, findings.add_unreadable, findings.audits.add):
                     _sort_in(file, findings, given_by_name=False)
     _sniff(findings)
     return findings
-
-
-def _refuse_inputs(path: str, audit: str) -> None:
-    """Raise where what is given of the audit's own folder is more than what a wildcard happens to find there."""
-    is_folder, is_whole = os.path.isdir(path), os.path.realpath(path) == audit
-    for file in files_below(path) if is_folder else [path]:
-        suffix = Path(file).suffix.lower()
-        # Pictures further down, such as a sample for a person to judge, are made of the audit.
-        is_image = suffix in IMAGE_SUFFIXES and not (is_whole and os.path.dirname(file) != path.rstrip("/"))
-        name = os.path.relpath(os.path.realpath(file), audit)
-        if (is_image or suffix in VIDEO_SUFFIXES) and not is_own(name):
-            what = "this folder" if is_folder else "this file"
-            raise ConfigError(
-                f"{what} is given as an input and is the audit's own, which is not searched",
-                path=path,
-                remedy=f"Give --out a folder of its own, such as {os.path.join(audit, 'audit')}.",
-            )
 
 
 def _expand(given: str) -> list[str]:
@@ -205,8 +185,11 @@ def _sort_in_url(given: str, findings: _Findings, excluded: str | None) -> None:
             raise
         found = []
     base = f"{excluded.rstrip('/')}/" if excluded is not None else None
-    for item in found:
-        if base is not None and item.url.startswith(base):
+    searched = [item for item in found if base is None or not item.url.startswith(base)]
+    audits = audits_among([item.url for item in searched if not item.is_named])
+    findings.audits.update(audit.rstrip("/") for audit in audits)
+    for item in searched:
+        if not item.is_named and item.url.startswith(audits):
             continue
         folder, _, name = item.url.rpartition("/")
         suffix = Path(name).suffix.lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,20 @@ def test_a_wildcard_may_find_the_audit_folder(run: Run, tmp_path: Path, clip_pat
         assert (code, error) == (0, "")
         assert "cam1.mp4" in out
         assert "evidence" not in out
+
+
+def test_older_audits_among_the_inputs_are_told(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(SAMPLE_IMAGES, tmp_path / "gate")
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "run.json").write_text('{"tool": "facemask-batch"}')
+    code, out, _ = run("run", tmp_path, "--out", tmp_path / "second", "--dry-run")
+    assert code == 0
+    assert "; 1 audit left alone; 0 sources" in out
+    code, _, error = run("run", tmp_path, "--out", tmp_path / "second", "--every", "6", "--workers", "1")
+    assert code == 0
+    assert f"1 audit left alone: {tmp_path / 'first'}." in error
+    about = json.loads((tmp_path / "second" / "run.json").read_text())
+    assert about["audits_left_alone"] == [str(tmp_path / "first")]
 
 
 def test_cameras_of_the_configuration_that_no_source_has_are_told(run: Run, tmp_path: Path) -> None:

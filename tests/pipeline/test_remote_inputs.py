@@ -323,6 +323,16 @@ def test_the_audit_itself_is_not_searched(bucket_of_cameras: str) -> None:
     assert set(everything) - set(without) == {"audit/cams/e.mp4"}
 
 
+def test_other_audits_are_not_searched(s3: S3Server, bucket_of_cameras: str) -> None:
+    before = names(find_sources([bucket_of_cameras]), bucket_of_cameras)
+    bucket = bucket_of_cameras.removeprefix("s3://")
+    upload(s3, bucket, "audit/run.json", b'{"tool": "facemask-batch"}')
+    upload(s3, bucket, "cams/run.json", b'{"tool": "another"}')
+    inventory = find_sources([bucket_of_cameras])
+    assert set(before) - set(names(inventory, bucket_of_cameras)) == {"audit/cams/e.mp4"}
+    assert inventory.audits == [f"{bucket_of_cameras}/audit"]
+
+
 def test_what_is_not_there_is_a_source_that_fails(bucket_of_cameras: str) -> None:
     missing = [f"{bucket_of_cameras}/gone.mp4", "s3://no-such-bucket-of-ours/cams/"]
     inventory = find_sources(missing)

@@ -101,6 +101,26 @@ def test_the_audit_folder_is_not_audited(recordings: Path) -> None:
     assert len(find_sources([str(recordings)]).sources) == 6
 
 
+def test_audits_below_an_input_are_no_inputs(recordings: Path) -> None:
+    """A second audit beside the first would else take the pictures of the first for a camera."""
+    for name in ("first", "gate/first"):
+        first = write_audit(recordings / name, [MadeSource("a.mp4", walk(0, 5), 20)])
+        (first / "evidence").mkdir()
+        Image.new("RGB", (8, 8)).save(first / "evidence" / "1.jpg")
+    Image.new("RGB", (8, 8)).save(recordings / "stills" / "of_no_audit.png")
+    (recordings / "stills" / "run.json").write_text('{"tool": "another"}')
+    (recordings / "01" / "run.json").symlink_to("/dev/zero")
+    inventory = find_sources([str(recordings)])
+    assert [os.path.relpath(source.path, recordings) for source in inventory.sources][-1] == "stills"
+    assert len(inventory.sources) == 5
+    assert [os.path.relpath(name, recordings) for name in inventory.audits] == ["first", "gate/first"]
+    inventory = find_sources([str(path) for path in recordings.iterdir()], exclude=str(recordings / "gate" / "first"))
+    assert len(inventory.sources) == 5
+    assert [os.path.relpath(name, recordings) for name in inventory.audits] == ["first"]
+    with pytest.raises(InputError, match="no recording and no image was found outside audits"):
+        find_sources([str(recordings / "first")])
+
+
 def test_names_that_are_no_text_are_written_as_escapes(recordings: Path) -> None:
     strange = os.fsencode(str(recordings / "gate")) + b"/cam\xff.ts"
     Path(os.fsdecode(strange)).write_bytes((recordings / "gate" / "part9.ts").read_bytes())
