@@ -23,6 +23,7 @@ from pipeline.path_text import raw_path
 from pipeline.report_settings import ReportSettings
 from pipeline.run_file import read_run_file, write_run_file
 from pipeline.settings import Settings
+from pipeline.table_files import read_rows, read_table
 from pipeline.writing import atomic_file, file_sha256, refuse_to_replace
 
 
@@ -75,7 +76,7 @@ class AuditFolder:
 
     def sources(self) -> list[dict[str, Any]]:
         """The rows of sources.parquet, by camera, start and name."""
-        records = self._read(SOURCES_FILE).to_pylist()
+        records = read_rows(self._existing(SOURCES_FILE), schema.SOURCES)
         return sorted(records, key=lambda r: (r["camera"], str(r["start_timestamp"] or ""), r["source"]))
 
     def judged_sources(self) -> list[dict[str, Any]]:
@@ -99,6 +100,10 @@ class AuditFolder:
     def incidents(self, columns: list[str] | None = None) -> pa.Table:
         """One row an incident."""
         return self._read(INCIDENTS_FILE, columns)
+
+    def incident_rows(self) -> list[dict[str, Any]]:
+        """The incidents as rows with all their columns; one that is damaged is noticed."""
+        return read_rows(self._existing(INCIDENTS_FILE), schema.INCIDENTS)
 
     def hours(self) -> pa.Table:
         """One row a camera and hour."""
@@ -127,13 +132,16 @@ class AuditFolder:
         )
 
     def _read(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        return read_table(self._existing(name), columns)
+
+    def _existing(self, name: str) -> Path:
         path = self.folder / name
         if not path.exists():
             remedy = "Run `facemask-batch incidents` on the folder first."
             if name == SOURCES_FILE:
                 remedy = "The audit has not ended; the same `facemask-batch run` command goes on with it."
             raise StoreError(f"the audit holds no {name}", path=self.folder, remedy=remedy)
-        return _read_table(path, columns)
+        return path
 
 
 def _files(record: dict[str, Any], name: str) -> list[Path]:
@@ -146,14 +154,4 @@ def _source_table(path: Path, of_schema: pa.Schema, columns: list[str] | None) -
     if not path.exists():  # such a source could not be judged at all
         empty = of_schema.empty_table()
         return empty.select(columns) if columns is not None else empty
-    return _read_table(path, columns)
-
-
-def _read_table(path: Path, columns: list[str] | None) -> pa.Table:
-    try:
-        # A file by itself: readers of whole folders would add the camera from the path.
-        with pq.ParquetFile(path) as file:
-            # Tables of single sources are too small to share among threads.
-            return file.read(columns=columns, use_threads=False)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StoreError(f"the table cannot be read ({error})", path=path) from error
+    return read_table(path, columns)

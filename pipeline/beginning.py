@@ -32,7 +32,7 @@ def begin(
     """Make the folder ready for a run; returns what run.json says from now on.
 
     Raises:
-        StoreError: it holds an audit that was made differently, or cannot be written.
+        StoreError: it holds an audit that was made differently or is damaged, or cannot be written.
     """
     if overwrite:
         store.remove_all()
@@ -49,6 +49,7 @@ def begin(
             path=store.folder,
             remedy=_remedy(earlier),
         )
+    store.finished_sources()  # where they cannot be read, the run ends before anything is written
     store.open()
     run = {
         "schema_version": SCHEMA_VERSION,

@@ -32,6 +32,7 @@ from pipeline.own_files import own_files, remove_leftovers, remove_own_files
 from pipeline.run_file import read_run_file, write_run_file
 from pipeline.segment_files import Totals, is_whole_segment, join_segments, write_segment
 from pipeline.segments import Segment
+from pipeline.table_files import read_rows
 from pipeline.writing import atomic_file, file_sha256, storage_errors
 
 
@@ -109,11 +110,15 @@ class AuditStore:
                 self._segment_path(record["source_id"], extent).unlink()
 
     def finished_sources(self) -> dict[str, dict[str, Any]]:
-        """Records of all sources that are finished, by source_id, of this run and of the ended ones before it."""
+        """Records of all sources that are finished, by source_id, of this run and of the ended ones before it.
+
+        Raises:
+            StoreError: the table of the ended runs is damaged.
+        """
         records: dict[str, dict[str, Any]] = {}
         table_path = self.folder / SOURCES_FILE
         if table_path.exists():
-            records = {row["source_id"]: row for row in pq.read_table(table_path).to_pylist()}
+            records = {row["source_id"]: row for row in read_rows(table_path, schema.SOURCES)}
         if self._records_folder.exists():
             for path in sorted(self._records_folder.glob("*.json")):
                 record = _record_from_json(json.loads(path.read_text(encoding="utf-8"))["record"])

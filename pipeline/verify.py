@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from natsort import natsorted
 
 from pipeline.audit_folder import AuditFolder
-from pipeline.audit_names import INCIDENTS_FILE, RUN_FILE
+from pipeline.audit_names import INCIDENTS_FILE, RUN_FILE, SOURCES_FILE
 from pipeline.errors import StoreError
 from pipeline.input_check import CHANGED, MISSING, UNREADABLE, difference_of_source
 from pipeline.remote_audit.object_store import ObjectStore
@@ -21,6 +21,7 @@ from pipeline.writing import file_sha256
 
 UNRECORDED = "not in the ledger"
 UNFINISHED = "not finished, so something may be missing; the same `facemask-batch run` command goes on with it"
+DAMAGED = "damaged"
 
 _READ_AT_ONCE = 8
 _PICTURE_COLUMNS = (("thumbnail", "thumbnail_sha256"), ("frame_picture", "frame_picture_sha256"))
@@ -110,25 +111,45 @@ def _check_all(audit: AuditFolder, files: _Files) -> Iterator[Checked]:
     if audit.run.get("status") != FINISHED:
         yield Checked("audit", RUN_FILE, UNFINISHED)
     recorded: dict[str, str] = audit.run.get("tables", {})
+    unread: dict[str, str] = {}  # why a table that speaks of other files cannot be read, by its name
+    records: list[dict[str, Any]] = []
+    try:
+        records = audit.sources()
+    except StoreError as error:
+        if SOURCES_FILE not in recorded:  # the audit has not ended
+            raise
+        unread[SOURCES_FILE] = f"{error.cause}; inputs are not checked"
+    try:
+        pictures = list(_pictures(audit))
+    except StoreError as error:
+        # The ledger has their hashes too, but not which incidents they are of.
+        pictures = list((audit.run.get("evidence") or {}).get("sha256", {}).items())
+        if (audit.folder / INCIDENTS_FILE).exists():
+            unread[INCIDENTS_FILE] = error.cause
     for name, difference in zip(recorded, files.differences(recorded.items()), strict=True):
-        yield Checked("table", name, difference)
+        yield Checked("table", name, _with_reason(difference, unread.get(name)))
     for name in natsorted(files.tables()):
         if name not in recorded:
-            yield Checked("table", name, UNRECORDED)
+            yield Checked("table", name, _with_reason(UNRECORDED, unread.get(name)))
     for model in audit.run.get("models", {}).values():
         yield Checked("model", model["path"], _difference(Path(model["path"]), model["sha256"]))
-    for record in audit.sources():
+    for record in records:
         if record["sha256"] or record.get("etag") or record.get("last_modified"):  # it could be read then
             yield Checked("input", record["path"], difference_of_source(record, audit.run))
-    if (audit.folder / INCIDENTS_FILE).exists():
-        pictures = list(_pictures(audit))
-        for (name, _), difference in zip(pictures, files.differences(pictures), strict=True):
-            yield Checked("picture", name, difference)
+    for (name, _), difference in zip(pictures, files.differences(pictures), strict=True):
+        yield Checked("picture", name, difference)
+
+
+def _with_reason(difference: str | None, reason: str | None) -> str | None:
+    """What is said of a table that cannot be read: that, rather than that its hash is another."""
+    if reason is None:
+        return difference
+    return f"{MISSING if difference == MISSING else DAMAGED} ({reason})"
 
 
 def _pictures(audit: AuditFolder) -> Iterator[tuple[str, str | None]]:
-    """Names and hashes of the pictures of incidents."""
-    for incident in audit.incidents().to_pylist():
+    """Names and hashes of the pictures of incidents; raises StoreError where their table cannot be read."""
+    for incident in audit.incident_rows():
         for name_column, sha256_column in _PICTURE_COLUMNS:
             name = incident.get(name_column)
             if name is not None:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.audit_names import table_paths
@@ -319,6 +321,52 @@ def test_verify_lists_what_has_changed(finished: Path, recording: Path, judging:
         f"input {recording}: changed",
         "10 checked (1 inputs, 2 models, 7 tables, 0 pictures): 5 differ.",
     ]
+
+
+def another_table() -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"name": ["a"]}), sink)
+    return bytes(sink.getvalue())
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "emptied": lambda content: b"",
+    "cut": lambda content: content[:100],
+    "a flipped bit": lambda content: content[:-6] + bytes([content[-6] ^ 0xFF]) + content[-5:],
+    "another table": lambda content: another_table(),
+    "gone": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_verify_lists_damaged_tables_and_goes_on(finished: Path, damage: str) -> None:
+    find_incidents(finished)
+    (finished / "hours.parquet").write_bytes(b"")
+    for name in ("sources.parquet", "incidents.parquet"):
+        path = finished / name
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+        if damage == "gone":
+            path.unlink()
+        code, output = verify(finished)
+        assert code == 3, output
+        assert f"table {name}: {'missing' if damage == 'gone' else 'damaged (the table cannot be read'}" in output
+        assert "table hours.parquet: changed" in output
+    assert "inputs are not checked" in output
+    assert "8 checked (0 inputs, 2 models, 6 tables, 0 pictures): 3 differ." in output
+
+
+def test_run_onto_a_damaged_ledger_says_so_and_changes_nothing(
+    finished: Path, recording: Path, judging: tuple[str, ...]
+) -> None:
+    path = finished / "sources.parquet"
+    path.write_bytes(DAMAGES["a flipped bit"](path.read_bytes()))
+    before = (finished / "run.json").read_bytes()
+    code, output = run([recording], finished, *judging, "--workers", "1")
+    assert code == 1, output
+    assert "Traceback" not in output
+    assert f"{path}: the table cannot be read" in output
+    assert (finished / "run.json").read_bytes() == before
+    assert leftovers(finished) == []
 
 
 def test_damaged_segments_of_an_interrupted_run_are_judged_again(
