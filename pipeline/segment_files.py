@@ -87,12 +87,13 @@ def join_segments(paths: list[Path], frames_path: Path, faces_path: Path) -> Tot
 
 
 def is_whole_segment(path: Path) -> bool:
-    """Whether a committed segment can be read, which a power cut or a failing disk can change."""
+    """Whether a committed segment can be read, which a power cut or a failing disk can change, and is one."""
     try:
-        _read(path)
-    except (OSError, pa.ArrowInvalid):
+        table = _read(path)
+        counts = dict(json.loads(table.schema.metadata[_COUNTS_KEY]))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return False
-    return True
+    return counts.keys() >= {"n_sampled", "failures"} and table.schema.equals(schema.SEGMENT_ROWS)
 
 
 def _read(path: Path) -> pa.Table:

@@ -14,9 +14,7 @@ tables have theirs. `.work` goes when the run has ended.
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from pipeline.own_files import own_files, remove_leftovers, remove_own_files
 from pipeline.run_file import read_run_file, write_run_file
 from pipeline.segment_files import Totals, is_whole_segment, join_segments, write_segment
 from pipeline.segments import Segment
+from pipeline.source_records import FinishedSource, read_source, write_source
 from pipeline.table_files import read_rows
 from pipeline.writing import atomic_file, file_sha256, storage_errors
 
@@ -54,14 +53,15 @@ class AuditStore:
         self._committed: dict[str, set[Extent]] = {}
 
     def open(self) -> None:
-        """Make the folders and clear away what an interrupted write left under a temporary name."""
+        """Make the folders; clear away what an interrupted write left under a temporary name, and what is damaged."""
         with storage_errors(self.folder):
             for folder in (self._segments_folder, self._records_folder):
                 folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.folder)
-            for path in own_files(self.folder, WORK_FOLDER):
-                if path.parent != self._segments_folder:
-                    continue
+            for path in self._own_files_in(self._records_folder):
+                if read_source(path) is None:
+                    path.unlink()
+            for path in self._own_files_in(self._segments_folder):
                 if is_whole_segment(path):
                     source_id, first_index, n_frames = path.stem.split("-")
                     self._committed.setdefault(source_id, set()).add((int(first_index), int(n_frames)))
@@ -103,9 +103,7 @@ class AuditStore:
         path = self._records_folder / f"{record['source_id']}.json"
         tables = [p for p in table_paths(self.folder, record["source_id"], record["camera"]) if p.exists()]
         with storage_errors(path):
-            entry = {"record": record, "tables": {self._name_of(table): file_sha256(table) for table in tables}}
-            with atomic_file(path) as file:
-                file.write(json.dumps(entry, default=str).encode())
+            write_source(path, record, {self._name_of(table): file_sha256(table) for table in tables})
             for extent in self._committed.pop(record["source_id"], ()):
                 self._segment_path(record["source_id"], extent).unlink()
 
@@ -119,11 +117,18 @@ class AuditStore:
         table_path = self.folder / SOURCES_FILE
         if table_path.exists():
             records = {row["source_id"]: row for row in read_rows(table_path, schema.SOURCES)}
-        if self._records_folder.exists():
-            for path in sorted(self._records_folder.glob("*.json")):
-                record = _record_from_json(json.loads(path.read_text(encoding="utf-8"))["record"])
-                records[record["source_id"]] = record
-        return records
+        return records | {finished.record["source_id"]: finished.record for finished in self._of_this_run()}
+
+    def _of_this_run(self) -> Iterator[FinishedSource]:
+        """What the work folder holds of sources that are finished; a record that is damaged is none."""
+        for path in self._own_files_in(self._records_folder):
+            finished = read_source(path)
+            if finished is not None:
+                yield finished
+
+    def _own_files_in(self, folder: Path) -> list[Path]:
+        """The files that the store itself has put into a folder of its work."""
+        return sorted(path for path in own_files(self.folder, WORK_FOLDER) if path.parent == folder)
 
     def table_sha256(self, records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         """Hashes of the tables of these sources and of sources.parquet, by their names in the folder.
@@ -132,9 +137,8 @@ class AuditStore:
         between two runs into the same folder.
         """
         known: dict[str, str] = dict((self.read_run() or {}).get("tables", {}))
-        if self._records_folder.exists():
-            for path in self._records_folder.glob("*.json"):
-                known.update(json.loads(path.read_text(encoding="utf-8"))["tables"])
+        for finished in self._of_this_run():
+            known.update(finished.tables)
         paths = [path for r in records for path in table_paths(self.folder, r["source_id"], r["camera"])]
         names = {self._name_of(path) for path in paths}
         tables = {name: sha256 for name, sha256 in sorted(known.items()) if name in names}
@@ -180,9 +184,3 @@ class AuditStore:
         """Remove the whole audit, and only what an audit consists of."""
         with storage_errors(self.folder):
             remove_own_files(self.folder)
-
-
-def _record_from_json(record: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no time type; the sources table has."""
-    moment = record.get("start_timestamp")
-    return {**record, "start_timestamp": datetime.fromisoformat(moment) if moment else None}

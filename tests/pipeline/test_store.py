@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
+from datetime import datetime, timezone
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,49 @@ def test_source_that_is_forgotten_is_gone(place: str) -> None:
         AuditStore(opened.folder, "fingerprint").remove_all()
         assert work(opened, 2) == 2
     assert len(names(place)) == 3
+
+
+DAMAGED_RECORDS = (b"", b"{", b"[]", b"null", b"\xff")
+OTHER_RECORDS = (b'{"record": {}, "tables": {}}', b'{"record": {"source_id": "1"}}')
+
+
+@pytest.mark.parametrize("content", DAMAGED_RECORDS + OTHER_RECORDS)
+def test_a_source_with_a_damaged_record_is_judged_again(content: bytes, tmp_path: Path) -> None:
+    with open_for_run(tmp_path, overwrite=False) as opened:
+        work(opened, N_SEGMENTS)
+        (path,) = tmp_path.glob(".work/sources/fingerprint/*.json")
+        path.write_bytes(content)
+        for name in ("x.json", "0123456789abcdef.txt", "folder"):  # nobody knows what these are
+            (path.parent / name).mkdir() if name == "folder" else (path.parent / name).touch()
+        assert AuditStore(tmp_path, "fingerprint").finished_sources() == {}
+        assert work(opened, N_SEGMENTS) == N_SEGMENTS
+        finish(opened)
+        assert len(AuditFolder(tmp_path).sources()) == 1
+
+
+def test_segments_that_are_none_are_judged_again(tmp_path: Path) -> None:
+    with open_for_run(tmp_path, overwrite=False) as opened:
+        work(opened, N_SEGMENTS)
+        finish(opened)
+        folder = tmp_path / ".work" / "segments" / "fingerprint"
+        folder.mkdir(parents=True)
+        for name in ("foreign", f"{SOURCE_ID}-000000000-000003"):
+            shutil.copy(tmp_path / "sources.parquet", folder / f"{name}.parquet")
+        (tmp_path / "sources.parquet").unlink()
+        assert work(opened, N_SEGMENTS) == N_SEGMENTS
+        assert (folder / "foreign.parquet").exists()
+
+
+def test_times_of_a_finished_source_are_times_again_when_a_run_goes_on(tmp_path: Path) -> None:
+    times = dict.fromkeys(("start_timestamp", "last_modified"), datetime(2024, 1, 31, 12, tzinfo=timezone.utc))
+    with open_for_run(tmp_path, overwrite=False) as opened:
+        store = AuditStore(opened.folder, "fingerprint")
+        store.open()
+        store.write_run({**RUN, "status": "running"})
+        store.finish_source({**record(), **times})
+        finish(opened)
+        (found,) = AuditFolder(tmp_path).sources()
+        assert {name: found[name] for name in times} == times
 
 
 KILLED = """
