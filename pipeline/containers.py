@@ -18,7 +18,7 @@ from pipeline.errors import DecodeError, FacemaskBatchError, InputError
 from pipeline.images import MAX_PIXELS
 from pipeline.regular_file import check_file
 from pipeline.remote_file import RemoteFile, open_remote
-from pipeline.shortcut import Peek, Shortcut, ShortcutFile, shortcut_helps
+from pipeline.shortcut import FRAGMENTED, Peek, Shortcut, ShortcutFile, shortcut_helps
 from pipeline.storage import is_url
 
 InputContainer: TypeAlias = av.container.InputContainer
@@ -139,6 +139,8 @@ def lacks_index(container: InputContainer, path: str, first_position: int) -> bo
     file = remote_file(container)
     if file is not None:
         return shortcut_helps(container.format.name, file.peek, first_position)
+    if container.format.name == FRAGMENTED:
+        return False  # all fragments' headers are read in no time
     with _peek_of(path) as peek:
         return shortcut_helps(container.format.name, peek, first_position)
 

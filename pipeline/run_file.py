@@ -20,6 +20,7 @@ def is_run_of_tool(run: Mapping[str, Any] | None) -> bool:
     """Whether a run.json, if there is one, was written by this tool."""
     return run is not None and run.get("tool") == TOOL
 
+
 # What its status may be, beside `running` and `interrupted`.
 JUDGED = "judged"  # all rows are there; incidents, pictures or the report are not yet
 FINISHED = "finished"

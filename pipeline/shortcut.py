@@ -19,6 +19,7 @@ from pipeline.errors import DecodeError
 # Of a file, at most so many bytes from some place on; fewer at its end only.
 Peek: TypeAlias = Callable[[int, int], bytes]
 
+FRAGMENTED = "mov,mp4,m4a,3gp,3g2,mj2"  # so FFmpeg calls every mp4
 _MAX_HEAD_BYTES = 16 << 20
 _MAX_UNIT_BYTES = 16 << 20  # before a key frame, which is usually the first in its unit
 _FIRST_PIECE_BYTES = 4 << 10  # units usually begin just before; from a store, a block more is a request more
@@ -192,5 +193,5 @@ def _free(length: int) -> bytes:
 _LAYOUTS = {
     "flv": _Layout(_tag_at, None, b"\0\x09keyframes"),
     "matroska,webm": _Layout(_cluster_at, _void, _CUES),
-    "mov,mp4,m4a,3gp,3g2,mj2": _Layout(_fragment_at, _free),
+    FRAGMENTED: _Layout(_fragment_at, _free),
 }

@@ -26,7 +26,7 @@ from pipeline.probe import probe
 from pipeline.settings import Settings
 from pipeline.sources import Source, find_sources
 from pipeline.verify import verify
-from tests.faults.harness import leftovers, of_living, peak_mib, running
+from tests.faults.harness import leftovers, of_living, peak_mib, run, running
 
 STRANGE_NAMES = [
     "two\nlines.mp4",
