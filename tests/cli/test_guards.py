@@ -82,12 +82,13 @@ def test_a_dry_run_checks_the_models(run: Run) -> None:
 
 
 def test_a_worker_larger_than_the_machine_is_refused_before_anything_is_touched(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
+    about = '{"tool": "facemask-batch"}'
+    (tmp_path / "run.json").write_text(about)
     flags = ("--out", tmp_path, "--overwrite", "--cpus-per-worker", 9_999_999)
     code, _, error = run("run", SAMPLE_IMAGES, *flags)
     assert code == 2
     assert "a worker of 9999999 cores does not fit into this machine" in error
-    assert (tmp_path / "run.json").read_text() == "{}"
+    assert (tmp_path / "run.json").read_text() == about
 
 
 def test_classify_never_replaces_its_pictures(run: Run, tmp_path: Path) -> None:
