@@ -58,7 +58,7 @@ def _codec_kinds() -> Iterable[ClipRecipe]:
     yield _kind("flv_headers_change", ".flv", headers.flv_headers_change, note="SPS and PPS change at frame 36")
     yield _kind("h264_open_gop_mkv", ".mkv", codecs.h264_open_gop)
     yield _kind("h264_live_mkv", ".mkv", codecs.h264_open_gop_live, note="no index")
-    yield _kind("h264_open_gop_flv", ".flv", codecs.h264_open_gop, note="no index")
+    yield _kind("h264_open_gop_flv", ".flv", codecs.h264_open_gop, start_s=2 * _FRAME_S, note="no index")
     yield _kind("h264_avi", ".avi", codecs.h264_closed, start_s=_FRAME_S)
     yield _kind(
         "h264_b_frames_avi",
@@ -69,7 +69,7 @@ def _codec_kinds() -> Iterable[ClipRecipe]:
     )
     yield _kind("h264_raw", ".h264", codecs.h264_raw, start_s=None, note="no times at all")
     yield _kind("h264_fragmented", ".mp4", codecs.h264_fragmented, note="declares no number of frames")
-    yield _kind("h264_open_gop_fragmented", ".mp4", codecs.h264_open_gop_fragmented)
+    yield _kind("h264_open_gop_fragmented", ".mp4", codecs.h264_open_gop_fragmented, start_s=2 * _FRAME_S)
     refresh: dict[str, Any] = {
         "keys": (0,),
         "note": "packets flagged as key frames at which decoding cannot start cleanly",

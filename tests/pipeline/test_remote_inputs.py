@@ -47,6 +47,7 @@ def recording(path: str | Path) -> Source:
 def facts(index: SourceIndex) -> dict[str, Any]:
     """What an index says of the recording itself, not of the place where it lies."""
     of_place = {"source", "source_id", "sha256", "etag", "object_version", "last_modified", "file_state"}
+    of_place.add("key_positions")  # only what is fetched is read from the middle of a fragmented mp4
     values = {item.name: getattr(index, item.name) for item in dataclasses.fields(index) if item.name not in of_place}
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
 
