@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 
 from pipeline.errors import FacemaskBatchError, InputError
 from pipeline.objects import object_from
+from pipeline.seekable import SeekableFile
 from pipeline.storage import file_system
 from pipeline.store_errors import store_errors
 
@@ -55,7 +55,7 @@ class _Memory:
 _memory = _Memory()
 
 
-class RemoteFile:
+class RemoteFile(SeekableFile):
     """A readable, seekable object.
 
     FFmpeg takes a read that fails for the end of the file, so a failure is kept here, and everything that is read
@@ -80,8 +80,9 @@ class RemoteFile:
             self.object = object_from(url, self._file.details)
         if self.object.size_bytes == 0:
             raise InputError("the file is empty", path=url)
+        super().__init__(self.object.size_bytes)
         self.name = path.rpartition("/")[2]
-        self._position = self._run = 0
+        self._run = 0
         self._next_block = -1
         self._blocks = _memory.blocks(url, self.object.state)
         self._header = _memory.header(url, self.object.state)
@@ -92,27 +93,9 @@ class RemoteFile:
         self._kept_ends: list[int] = []
         self._last_kept: tuple[ByteRange, bytes] = ((0, 0), b"")
 
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place, as in other files; nothing is read."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.object.size_bytes}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, fewer at the end only; none after a failure."""
-        left = max(0, self.object.size_bytes - self._position)
+        left = max(0, self._size_bytes - self._position)
         start, end = self._position, self._position + (left if size < 0 else min(size, left))
         if self._failure is not None or start == end:
             return b""

@@ -13,17 +13,15 @@ from pipeline.errors import StoreError
 from pipeline.writing import atomic_file, storage_errors
 
 TOOL = "facemask-batch"
+# What its status may be, beside `running` and `interrupted`.
+JUDGED = "judged"  # all rows are there; incidents, pictures or the report are not yet
+FINISHED = "finished"
 _REMEDY = "Give another --out; a run writes to no folder of which it is not known that it is an audit."
 
 
 def is_run_of_tool(run: Mapping[str, Any] | None) -> bool:
     """Whether a run.json, if there is one, was written by this tool."""
     return run is not None and run.get("tool") == TOOL
-
-
-# What its status may be, beside `running` and `interrupted`.
-JUDGED = "judged"  # all rows are there; incidents, pictures or the report are not yet
-FINISHED = "finished"
 
 
 def read_run_file(folder: Path) -> dict[str, Any] | None:

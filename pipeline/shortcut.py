@@ -8,13 +8,13 @@ and some unit is read from that unit on. Whether the key frame that is meant arr
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from pipeline.errors import DecodeError
+from pipeline.seekable import SeekableFile
 
 # Of a file, at most so many bytes from some place on; fewer at its end only.
 Peek: TypeAlias = Callable[[int, int], bytes]
@@ -73,7 +73,7 @@ def shortcut_helps(container: str, peek: Peek, first: int) -> bool:
     return layout.index_mark is None or layout.index_mark not in peek(0, head_end)
 
 
-class ShortcutFile:
+class ShortcutFile(SeekableFile):
     """A readable, seekable file that has nothing between a recording's head and the unit of a key frame.
 
     Args:
@@ -101,25 +101,7 @@ class ShortcutFile:
         if self._unit < len(self._head):
             raise DecodeError("its units are smaller than what is to stand for them")
         self._peek, self._shift = peek, unit - self._unit
-        self._size_bytes, self._position = size_bytes - self._shift, 0
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place, as in other files; nothing is read."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size_bytes}[whence]
-        self._position = max(0, base + offset)
-        return self._position
+        super().__init__(size_bytes - self._shift)
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, and not more at once than lie together; none at the end."""
