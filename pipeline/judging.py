@@ -98,13 +98,20 @@ class Judging:
 
     def _forget_folders(self, sources: list[Source]) -> None:
         """A folder that an earlier run could not list is no source any more where this run finds some in it."""
+        lost = [
+            record
+            for record in self._records.values()
+            if record["status"] == FAILED
+            and record["kind"] == "video"
+            and str(record["source"]) not in self._place_of
+        ]
+        if not lost:
+            return
         found = [os.path.join(Path(source.path).absolute(), "") for source in sources]
-        for source_id, record in list(self._records.items()):
-            if record["status"] != FAILED or str(record["source"]) in self._place_of:
-                continue
+        for record in lost:
             folder = os.path.join(raw_path(record["path"]), "")
-            if record["kind"] == "video" and any(path.startswith(folder) for path in found):
-                self._store.forget_source(self._records.pop(source_id))
+            if any(path.startswith(folder) for path in found):
+                self._store.forget_source(self._records.pop(str(record["source_id"])))
 
     def recall(self, source: Source) -> IndexedSource | None:
         """What is known of a source without reading it: it is finished, or was indexed by an interrupted run."""
